@@ -1,0 +1,231 @@
+"""Every exception that openwmi raises.
+
+    Error
+    ├── CallerError             the caller's mistake, or an operation that could not be done
+    │   ├── WbemError           an operation's failure, with its HRESULT (`status`); subclasses by code
+    │   ├── SyntaxProblem       text that does not parse: an object path, WQL, MOF, a datetime
+    │   └── ConfigurationError  an accounts file, a command line, a server's settings
+    └── PeerError               the other side's mistake, or its silence
+        ├── DecodeError         bytes that are not what they should be (field, offset)
+        ├── ProtocolError       well-formed bytes in the wrong place, a broken promise
+        ├── RpcFault            the peer's own refusal, an RPC fault (status)
+        ├── AuthenticationError the peer is not who it claims, or does not believe us
+        └── TransportError      the connection
+            ├── ConnectError        could not be made
+            ├── ConnectionLost      ended before the answer
+            └── DeadlineExceeded    the time was up
+
+The two branches meet at one boundary each: a server turns `CallerError` into that layer's own answer (an
+HRESULT, later a SOAP fault), and `PeerError` into an RPC fault or the end of that one connection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from openwmi.status import WbemStatus, describe, name_of
+
+if TYPE_CHECKING:
+    from openwmi.cim import Instance
+
+__all__ = [
+    "AccessDenied",
+    "AuthenticationError",
+    "CallerError",
+    "ConfigurationError",
+    "ConnectError",
+    "ConnectionLost",
+    "DeadlineExceeded",
+    "DecodeError",
+    "Error",
+    "InvalidClass",
+    "InvalidNamespace",
+    "InvalidObjectPath",
+    "InvalidParameter",
+    "InvalidQuery",
+    "NotFound",
+    "OperationCancelled",
+    "PeerError",
+    "ProtocolError",
+    "RpcFault",
+    "SyntaxProblem",
+    "TransportError",
+    "WbemError",
+]
+
+
+class Error(Exception):
+    """Base of every exception that openwmi raises on purpose."""
+
+
+class CallerError(Error):
+    """The caller's mistake, or an operation that could not be carried out as asked."""
+
+
+class WbemError(CallerError):
+    """An operation failed with a status code (MS-WMI 2.2.11).
+
+    `status` is the unsigned 32-bit HRESULT, `detail` says what happened in this case, and `extended` is the
+    `__ExtendedStatus` instance that came with it, if one did. `WbemError.of(status, ...)` makes the subclass
+    that is registered for the code.
+    """
+
+    code: ClassVar[int | None] = None
+    _by_code: ClassVar[dict[int, type[WbemError]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        if cls.code is not None:
+            WbemError._by_code[cls.code] = cls
+
+    def __init__(self, status: int, detail: str = "", *, extended: Instance | None = None) -> None:
+        self.status = status & 0xFFFFFFFF
+        self.detail = detail
+        self.extended = extended
+        super().__init__(status, detail)
+
+    @classmethod
+    def of(cls, status: int, detail: str = "", *, extended: Instance | None = None) -> WbemError:
+        """The exception for `status`: of the class registered for that code, else `WbemError` itself."""
+        made = cls._by_code.get(status & 0xFFFFFFFF)
+        if made is None:
+            return WbemError(status, detail, extended=extended)
+        coded: type[_CodedError] = made  # type: ignore[assignment]  # only these register
+        return coded(detail, extended=extended)
+
+    @property
+    def name(self) -> str:
+        """The code's symbolic name, such as ``WBEM_E_NOT_FOUND``, or its number in hexadecimal."""
+        return name_of(self.status)
+
+    def __str__(self) -> str:
+        text = self.detail or describe(self.status)
+        return f"{text} [{self.name} 0x{self.status:08X}]"
+
+
+class _CodedError(WbemError):
+    """A `WbemError` whose class knows its code."""
+
+    def __init__(self, detail: str = "", *, extended: Instance | None = None) -> None:
+        assert self.code is not None
+        super().__init__(self.code, detail, extended=extended)
+        self.args = (detail,)
+
+
+class AccessDenied(_CodedError):
+    """WBEM_E_ACCESS_DENIED: the caller's account lacks a right."""
+
+    code = WbemStatus.WBEM_E_ACCESS_DENIED
+
+
+class NotFound(_CodedError):
+    """WBEM_E_NOT_FOUND: no such object."""
+
+    code = WbemStatus.WBEM_E_NOT_FOUND
+
+
+class InvalidParameter(_CodedError):
+    """WBEM_E_INVALID_PARAMETER: an argument, or a combination of arguments, is not valid."""
+
+    code = WbemStatus.WBEM_E_INVALID_PARAMETER
+
+
+class InvalidObjectPath(_CodedError):
+    """WBEM_E_INVALID_OBJECT_PATH: the path is malformed, or of the wrong kind for the operation."""
+
+    code = WbemStatus.WBEM_E_INVALID_OBJECT_PATH
+
+
+class InvalidClass(_CodedError):
+    """WBEM_E_INVALID_CLASS: no such class, or a class that cannot be what is asked of it."""
+
+    code = WbemStatus.WBEM_E_INVALID_CLASS
+
+
+class InvalidNamespace(_CodedError):
+    """WBEM_E_INVALID_NAMESPACE: no such namespace."""
+
+    code = WbemStatus.WBEM_E_INVALID_NAMESPACE
+
+
+class InvalidQuery(_CodedError):
+    """WBEM_E_INVALID_QUERY: the query is not WQL, or asks for what the schema does not have."""
+
+    code = WbemStatus.WBEM_E_INVALID_QUERY
+
+
+class OperationCancelled(_CodedError):
+    """WBEM_E_CALL_CANCELLED: the operation was cancelled before it ended."""
+
+    code = WbemStatus.WBEM_E_CALL_CANCELLED
+
+
+class SyntaxProblem(CallerError):
+    """Text that does not parse. `text` is the whole input, `position` the index of the offending character."""
+
+    def __init__(self, message: str, text: str = "", position: int = 0) -> None:
+        super().__init__(message)
+        self.message = message
+        self.text = text
+        self.position = position
+
+
+class ConfigurationError(CallerError):
+    """A setting, a file or a command line that cannot be used; the message says which, and what to do."""
+
+
+class PeerError(Error):
+    """The other side broke the protocol, refused, or fell silent."""
+
+
+class DecodeError(PeerError):
+    """Bytes that are not what they should be; the message names the field and the offset."""
+
+    def __init__(self, field: str, offset: int, problem: str) -> None:
+        super().__init__(field, offset, problem)
+        self.field = field
+        self.offset = offset
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.field} at offset {self.offset}: {self.problem}"
+
+
+class ProtocolError(PeerError):
+    """Well-formed bytes where the protocol does not allow them."""
+
+
+class RpcFault(PeerError):
+    """The peer answered a call with an RPC fault (C706 12.6.4.7). `status` is the fault's code."""
+
+    def __init__(self, status: int, detail: str = "") -> None:
+        self.status = status & 0xFFFFFFFF
+        self.detail = detail
+        super().__init__(status, detail)
+
+    def __str__(self) -> str:
+        text = self.detail or describe(self.status)
+        return f"{text} [RPC fault {name_of(self.status)} 0x{self.status:08X}]"
+
+
+class AuthenticationError(PeerError):
+    """Authentication failed; the message gives the principal and the reason, never the secret."""
+
+
+class TransportError(PeerError):
+    """The connection failed. `stage` says where: resolve, TCP, bind, activation, call ..."""
+
+    def __init__(self, message: str, *, stage: str = "") -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+class ConnectError(TransportError):
+    """No connection could be made."""
+
+
+class ConnectionLost(TransportError):
+    """The connection ended before the answer came."""
+
+
+class DeadlineExceeded(TransportError):
+    """The operation's deadline passed."""
