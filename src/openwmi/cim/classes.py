@@ -1,0 +1,336 @@
+"""Class declarations: properties, methods, qualifiers, and inheritance.
+
+A `Class` is *resolved*: its properties and methods include the inherited ones, marked `propagated`, each with the
+class it comes from (`origin`). A declaration as MOF has it, with only its own elements, becomes one with
+`Class.derive(parent)`; `Class.local` goes back. Classes do not change; change one with `dataclasses.replace`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import Flag, auto
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from openwmi.cim.names import NameMap, fold, is_system_name
+from openwmi.cim.paths import ObjectPath
+from openwmi.cim.qualifiers import Flavor, Qualifier, Qualifiers, flag
+from openwmi.cim.types import CimType, CimValue, conform, type_name
+from openwmi.errors import WbemError
+from openwmi.status import WbemStatus
+
+if TYPE_CHECKING:
+    from openwmi.cim.instances import Instance, Shape
+
+__all__ = ["PARAMETERS_CLASS", "Class", "Direction", "Method", "Parameter", "Property"]
+
+PARAMETERS_CLASS = "__PARAMETERS"
+_NO_QUALIFIERS: Qualifiers = NameMap()
+
+E = TypeVar("E", "Property", "Method")
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A property's declaration. `default` None is NULL.
+
+    `class_name` is the class that a reference points to, or whose instances are embedded; None leaves it open.
+    """
+
+    name: str
+    type: CimType
+    is_array: bool = False
+    default: CimValue = None
+    class_name: str | None = None
+    qualifiers: Qualifiers = field(default=_NO_QUALIFIERS)
+    origin: str = ""
+    propagated: bool = False
+
+    @property
+    def is_key(self) -> bool:
+        """Whether the property is part of its instances' name."""
+        return flag(self.qualifiers, "key")
+
+    @property
+    def type_text(self) -> str:
+        """The type as the CIMTYPE qualifier spells it: ``uint32``, ``ref:CIM_Process``, ``object:Win32_Point``."""
+        if self.type is CimType.REFERENCE:
+            return f"ref:{self.class_name or 'object'}"
+        if self.type is CimType.OBJECT and self.class_name:
+            return f"object:{self.class_name}"
+        return self.type.text
+
+    def conform(self, value: Any) -> CimValue:
+        """`value` as a value of this property (`openwmi.cim.types.conform`)."""
+        return conform(value, self.type, self.is_array, what=self.name)
+
+
+class Direction(Flag):
+    """Which way a parameter goes. MS-WMI 3.1.4.17.11: one without a qualifier goes both."""
+
+    IN = auto()
+    OUT = auto()
+    IN_OUT = IN | OUT
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A method's parameter. `id` is its place in the call (the ID qualifier), counted from 0."""
+
+    name: str
+    type: CimType
+    is_array: bool = False
+    direction: Direction = Direction.IN
+    id: int = 0
+    class_name: str | None = None
+    qualifiers: Qualifiers = field(default=_NO_QUALIFIERS)
+    default: CimValue = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method's declaration. `returns` None is void."""
+
+    name: str
+    parameters: NameMap[Parameter] = field(default_factory=NameMap)
+    returns: CimType | None = CimType.UINT32
+    qualifiers: Qualifiers = field(default=_NO_QUALIFIERS)
+    origin: str = ""
+    propagated: bool = False
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the method belongs to the class rather than to an instance."""
+        return flag(self.qualifiers, "static")
+
+    @cached_property
+    def in_class(self) -> Class | None:
+        """The `__PARAMETERS` class of what goes in, or None when nothing does (MS-WMIO 2.3.3)."""
+        return self._signature(Direction.IN)
+
+    @cached_property
+    def out_class(self) -> Class | None:
+        """The `__PARAMETERS` class of what comes out, with ReturnValue, or None when nothing does."""
+        return self._signature(Direction.OUT)
+
+    def _signature(self, direction: Direction) -> Class | None:
+        properties = [
+            Property(p.name, p.type, p.is_array, p.default, p.class_name, _with_id(p), PARAMETERS_CLASS)
+            for p in self.parameters.each()
+            if p.direction & direction
+        ]
+        if direction is Direction.OUT and self.returns is not None:
+            out = NameMap((Qualifier("out", CimType.BOOLEAN, True),))
+            properties.append(Property("ReturnValue", self.returns, qualifiers=out, origin=PARAMETERS_CLASS))
+        if not properties:
+            return None
+        abstract = NameMap((Qualifier("abstract", CimType.BOOLEAN, True),))
+        return Class(PARAMETERS_CLASS, qualifiers=abstract, properties=NameMap(properties))
+
+
+def _with_id(parameter: Parameter) -> Qualifiers:
+    flavor = Flavor.TO_INSTANCE | Flavor.NOT_OVERRIDABLE  # as Windows writes it
+    return parameter.qualifiers.with_items([Qualifier("ID", CimType.SINT32, parameter.id, flavor=flavor)])
+
+
+@dataclass(frozen=True)
+class Class:
+    """A class declaration, resolved.
+
+    `derivation` names the superclasses, nearest first. `namespace` and `server` say where the declaration was
+    found; they are no part of it, so they do not count when classes are compared.
+    """
+
+    name: str
+    superclass: str | None = None
+    derivation: tuple[str, ...] = ()
+    qualifiers: Qualifiers = field(default=_NO_QUALIFIERS)
+    properties: NameMap[Property] = field(default_factory=NameMap)
+    methods: NameMap[Method] = field(default_factory=NameMap)
+    namespace: str | None = field(default=None, compare=False)
+    server: str | None = field(default=None, compare=False)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """The shape of this class's whole instances."""
+        from openwmi.cim.instances import Shape
+
+        return Shape(self, tuple(self.properties.each()))
+
+    @cached_property
+    def keys(self) -> tuple[Property, ...]:
+        """The key properties, in the class's order."""
+        return tuple(p for p in self.properties.each() if p.is_key)
+
+    @cached_property
+    def is_abstract(self) -> bool:
+        """Whether the class has no instances of its own."""
+        return flag(self.qualifiers, "abstract")
+
+    @cached_property
+    def is_singleton(self) -> bool:
+        """Whether the class has exactly one instance, ``Class=@``."""
+        return flag(self.qualifiers, "singleton")
+
+    @cached_property
+    def is_association(self) -> bool:
+        """Whether instances relate others to each other."""
+        return flag(self.qualifiers, "association")
+
+    @cached_property
+    def is_system(self) -> bool:
+        """Whether the class, or one it descends from, is WMI's own (MS-WMI 2.2.31)."""
+        return is_system_name(self.name) or any(is_system_name(name) for name in self.derivation)
+
+    @cached_property
+    def provider(self) -> str | None:
+        """InstanceProviderId (MS-WMI 3.1.1): who has the instances; None when the repository does."""
+        value = self.qualifiers["provider"].value if "provider" in self.qualifiers else None
+        return value if isinstance(value, str) and value else None
+
+    @property
+    def path(self) -> ObjectPath:
+        """The class's own path, with its location as far as that is known."""
+        return ObjectPath(self.name, namespace=self.namespace, server=self.server)
+
+    def is_a(self, name: str) -> bool:
+        """Whether this is the class `name` or a descendant of it."""
+        wanted = fold(name)
+        return fold(self.name) == wanted or any(fold(ancestor) == wanted for ancestor in self.derivation)
+
+    def new(self, values: dict[str, Any] | None = None, /, **more: Any) -> Instance:
+        """An instance with these values, the others as the class defaults them."""
+        from openwmi.cim.instances import Instance
+
+        return Instance(self.shape, {**(values or {}), **more}, namespace=self.namespace, server=self.server)
+
+    def derive(self, declared: Class) -> Class:
+        """`declared`, which has only its own elements, resolved as a subclass of this class.
+
+        Raises `WbemError` for what inheritance forbids: another type for a property (WBEM_E_UPDATE_TYPE_MISMATCH), a
+        qualifier that may not be overridden (WBEM_E_OVERRIDE_NOT_ALLOWED), a new key (WBEM_E_CANNOT_BE_KEY), an
+        abstract class under one that is not (WBEM_E_CANNOT_BE_ABSTRACT), a singleton under a class with keys
+        (WBEM_E_CANNOT_BE_SINGLETON).
+        """
+        where = declared.name
+        qualifiers = _inherit(self.qualifiers, declared.qualifiers, where)
+        properties = [_inherited(p) for p in self.properties.each()]
+        own = [self._override(p, declared) for p in declared.properties.each()]
+        methods = [_inherited(m) for m in self.methods.each()]
+        own_methods = [self._override_method(m, declared) for m in declared.methods.each()]
+        derived = replace(
+            declared,
+            superclass=self.name,
+            derivation=(self.name, *self.derivation),
+            qualifiers=qualifiers,
+            properties=NameMap(properties).with_items(own),
+            methods=NameMap(methods).with_items(own_methods),
+        )
+        derived._check_against(self)
+        return derived
+
+    @cached_property
+    def local(self) -> Class:
+        """The declaration with only what this class itself says: `parent.derive(cls.local) == cls`."""
+        return replace(
+            self,
+            qualifiers=_own(self.qualifiers),
+            properties=NameMap(
+                replace(p, qualifiers=_own(p.qualifiers)) for p in self.properties.each() if not p.propagated
+            ),
+            methods=NameMap(replace(m, qualifiers=_own(m.qualifiers)) for m in self.methods.each() if not m.propagated),
+        )
+
+    def rooted(self) -> Class:
+        """A class without a superclass, its elements marked as its own."""
+        return replace(
+            self,
+            properties=NameMap(_original(p, self.name) for p in self.properties.each()),
+            methods=NameMap(_original(m, self.name) for m in self.methods.each()),
+        )
+
+    def _override(self, declared: Property, by: Class) -> Property:
+        if declared.name not in self.properties:
+            return _original(declared, by.name)
+        base = self.properties[declared.name]
+        if (base.type, base.is_array) != (declared.type, declared.is_array):
+            raise WbemError.of(
+                WbemStatus.WBEM_E_UPDATE_TYPE_MISMATCH,
+                f"{by.name}.{declared.name} is {type_name(declared.type, declared.is_array)},"
+                f" but {base.origin}.{base.name} is {type_name(base.type, base.is_array)}",
+            )
+        merged = _inherit(base.qualifiers, declared.qualifiers, f"{by.name}.{declared.name}")
+        return replace(declared, name=base.name, qualifiers=merged, origin=base.origin, propagated=False)
+
+    def _override_method(self, declared: Method, by: Class) -> Method:
+        if declared.name not in self.methods:
+            return _original(declared, by.name)
+        base = self.methods[declared.name]
+        merged = _inherit(base.qualifiers, declared.qualifiers, f"{by.name}.{declared.name}()")
+        return replace(declared, name=base.name, qualifiers=merged, origin=base.origin, propagated=False)
+
+    def _check_against(self, parent: Class) -> None:
+        if self.is_abstract and not parent.is_abstract:
+            raise WbemError.of(
+                WbemStatus.WBEM_E_CANNOT_BE_ABSTRACT,
+                f"{self.name} cannot be abstract: its superclass {parent.name} is not",
+            )
+        if self.is_singleton and (self.keys or not (parent.is_singleton or parent.is_abstract)):
+            raise WbemError.of(
+                WbemStatus.WBEM_E_CANNOT_BE_SINGLETON,
+                f"{self.name} cannot be a singleton: it has keys, or its superclass {parent.name} is none",
+            )
+        new_keys = [key.name for key in self.keys if not _is_key_of(parent, key.name)]
+        if new_keys and (parent.keys or not parent.is_abstract):
+            raise WbemError.of(
+                WbemStatus.WBEM_E_CANNOT_BE_KEY,
+                f"{self.name}.{new_keys[0]} cannot be a key: {parent.name} already settles which keys there are",
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The caches in __dict__ are not worth carrying along.
+        return Class, (
+            self.name, self.superclass, self.derivation, self.qualifiers, self.properties, self.methods,
+            self.namespace, self.server,
+        )  # fmt: skip
+
+
+def _is_key_of(cls: Class, name: str) -> bool:
+    return name in cls.properties and cls.properties[name].is_key
+
+
+def _inherited(element: E) -> E:
+    qualifiers = NameMap(q.inherited() for q in element.qualifiers.each() if _spreads(q))
+    return replace(element, propagated=True, qualifiers=qualifiers)
+
+
+def _original(element: E, name: str) -> E:
+    return replace(element, origin=name, propagated=False)
+
+
+def _spreads(qualifier: Qualifier) -> bool:
+    """Key, and whatever a reader needs to understand a value, follow the element; others by their flavor."""
+    return bool(qualifier.flavor & Flavor.TO_SUBCLASS) or fold(qualifier.name) in ("key", "cimtype")
+
+
+def _own(qualifiers: Qualifiers) -> Qualifiers:
+    return NameMap(q for q in qualifiers.each() if not q.propagated)
+
+
+def _inherit(base: Qualifiers, declared: Qualifiers, where: str) -> Qualifiers:
+    """What a subclass's element has: its own qualifiers, and those that spread to it."""
+    inherited: Iterable[Qualifier] = [q.inherited() for q in base.each() if _spreads(q)]
+    for qualifier in declared.each():
+        if qualifier.name not in base:
+            continue
+        above = base[qualifier.name]
+        if above.flavor & Flavor.NOT_OVERRIDABLE and (above.type, above.value) != (
+            qualifier.type,
+            qualifier.value,
+        ):
+            raise WbemError.of(
+                WbemStatus.WBEM_E_OVERRIDE_NOT_ALLOWED,
+                f"{where}: the qualifier {qualifier.name} may not be overridden",
+            )
+    return NameMap(inherited).with_items(declared.each())

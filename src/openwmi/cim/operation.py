@@ -1,0 +1,296 @@
+"""One running operation (keystone 3): a stream of results, progress, one final outcome, a deadline and a cancel.
+
+The producer (the object manager, or a client that fetches from a server) fills it; a delivery empties it. The stream
+is bounded: a producer that runs ahead of its consumer waits in `deliver`. The operation is finished exactly once, by
+its producer, by `cancel` or by its deadline, whichever comes first; what the others say after that counts for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from openwmi.cim.instances import CimObject, Instance
+from openwmi.cim.operations import CallContext, Request
+from openwmi.errors import Error, PeerError, WbemError
+from openwmi.status import WbemStatus, succeeded
+
+__all__ = ["Operation", "Outcome", "Progress"]
+
+_log = logging.getLogger("openwmi.operation")
+
+DEFAULT_CAPACITY: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an operation ended: a status, a text (PutInstance's path), what went wrong, and the error object.
+
+    `error` is the exception where it was no WMI status that ended the operation, but a lost connection, say.
+    """
+
+    status: int = WbemStatus.WBEM_S_NO_ERROR
+    text: str | None = None
+    detail: str = ""
+    extended: Instance | None = None
+    error: Error | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the status is a success code."""
+        return succeeded(self.status)
+
+    def raise_for_status(self) -> None:
+        """Raises the `WbemError` for a failure, or what else ended the operation."""
+        if self.error is not None:
+            raise self.error
+        if not self.succeeded:
+            raise self.to_error()
+
+    def to_error(self) -> WbemError:
+        """The failure as an exception."""
+        return WbemError.of(self.status, self.detail, extended=self.extended)
+
+    @classmethod
+    def of_error(cls, error: WbemError) -> Outcome:
+        """The outcome that an error makes."""
+        return cls(error.status, detail=error.detail, extended=error.extended)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an operation has come: `current` of `total` steps (0 to 65,535 each), and a text."""
+
+    current: int
+    total: int
+    text: str | None = None
+
+
+CANCELLED: Final = Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail="the operation was cancelled")
+
+
+class Operation:
+    """A running operation. Iterate over it for its results, await `wait()` for its outcome, or `cancel()` it.
+
+    Closing it (`async with`, or `close`) cancels it if it still runs and frees what it holds.
+    """
+
+    def __init__(self, request: Request, context: CallContext, *, capacity: int = DEFAULT_CAPACITY) -> None:
+        self.request = request
+        self.context = context
+        self.started = time.monotonic()
+        self._capacity = capacity
+        self._results: deque[CimObject] = deque()
+        self._progress: Progress | None = None
+        self._outcome: Outcome | None = None
+        self._wakers: set[asyncio.Future[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._on_finish: list[Callable[[Outcome], None]] = []
+        self._error_object: Callable[[WbemError], Instance | None] = lambda error: error.extended
+
+    # -- the producer's side
+
+    def launch(
+        self,
+        producer: Callable[[Operation], Awaitable[str | None]],
+        *,
+        error_object: Callable[[WbemError], Instance | None] | None = None,
+    ) -> Operation:
+        """Runs `producer(operation)` in a task; what it returns is the outcome's text, what it raises the failure.
+
+        `error_object` makes the `__ExtendedStatus` of a failure that has none.
+        """
+        if error_object is not None:
+            self._error_object = error_object
+        self._task = asyncio.get_running_loop().create_task(self._run(producer))
+        # A task that is cancelled before its first step never comes to `_run`'s own ends.
+        self._task.add_done_callback(lambda _: self.finish(CANCELLED))
+        return self
+
+    async def _run(self, producer: Callable[[Operation], Awaitable[str | None]]) -> None:
+        try:
+            async with asyncio.timeout(self.context.timeout):
+                text = await producer(self)
+        except WbemError as error:
+            self.fail(error)
+        except TimeoutError:
+            self.fail(WbemError(WbemStatus.WBEM_E_PROVIDER_TIMED_OUT, "the operation's deadline passed"))
+        except asyncio.CancelledError:
+            self.finish(CANCELLED)
+            raise
+        except PeerError as error:
+            self.finish(Outcome(WbemStatus.WBEM_E_TRANSPORT_FAILURE, detail=str(error), error=error))
+        except Error as error:
+            self.fail(WbemError(WbemStatus.WBEM_E_FAILED, str(error)))
+        except Exception:
+            # A mistake of ours ends this operation, not the server; the log has the traceback, the caller a code.
+            _log.exception("%s failed unexpectedly", self.request.METHOD)
+            self.fail(WbemError(WbemStatus.WBEM_E_UNEXPECTED, "an unexpected failure; the server's log has it"))
+        else:
+            self.finish(Outcome(text=text))
+
+    async def deliver(self, objects: Sequence[CimObject]) -> None:
+        """Hands on results, waiting while the consumer is behind.
+
+        Once the operation has ended it raises the `WbemError` it ended with, or OperationCancelled.
+        """
+        for start in range(0, len(objects), self._capacity):
+            while len(self._results) >= self._capacity and self._outcome is None:
+                await self._changed()
+            if self._outcome is not None:
+                status = WbemStatus.WBEM_E_CALL_CANCELLED if self._outcome.succeeded else self._outcome.status
+                raise WbemError.of(status, "the operation has ended already")
+            self._results.extend(objects[start : start + self._capacity])
+            self._wake()
+
+    def report(self, progress: Progress) -> None:
+        """Reports progress. A report that nobody has taken yet is replaced by a newer one."""
+        if self._outcome is None:
+            self._progress = progress
+            self._wake()
+
+    def fail(self, error: WbemError) -> None:
+        """Ends the operation with an error."""
+        self.finish(Outcome.of_error(error))
+
+    def finish(self, outcome: Outcome) -> None:
+        """Ends the operation; only the first end counts."""
+        if self._outcome is not None:
+            return
+        if not outcome.succeeded and outcome.extended is None:
+            error = WbemError.of(outcome.status, outcome.detail)
+            outcome = replace(outcome, extended=self._error_object(error))
+        self._outcome = outcome
+        if outcome.status == WbemStatus.WBEM_E_CALL_CANCELLED:
+            self._results.clear()
+        self._wake()
+        callbacks, self._on_finish = self._on_finish, []
+        for callback in callbacks:
+            try:
+                callback(outcome)
+            except Exception:
+                # One listener's mistake must not keep the end from the others.
+                _log.exception("a listener to the end of %s failed", self.request.METHOD)
+
+    # -- the consumer's side
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while it runs."""
+        return self._outcome
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the operation started."""
+        return time.monotonic() - self.started
+
+    def on_finish(self, callback: Callable[[Outcome], None]) -> None:
+        """Calls `callback` with the outcome when the operation ends; at once if it has."""
+        if self._outcome is not None:
+            callback(self._outcome)
+        else:
+            self._on_finish.append(callback)
+
+    async def next_event(self) -> Sequence[CimObject] | Progress | Outcome:
+        """The next thing there is: a batch of results, progress, or, after all results, the outcome.
+
+        A cancelled or failed operation gives the results that came before first, but not after a cancel.
+        """
+        while True:
+            if self._results:
+                batch = list(self._results)
+                self._results.clear()
+                self._wake()
+                return batch
+            if self._outcome is not None:
+                return self._outcome
+            if self._progress is not None:
+                progress, self._progress = self._progress, None
+                return progress
+            await self._changed()
+
+    async def take(self, maximum: int) -> list[CimObject]:
+        """At least one and at most `maximum` results, as soon as there are any; none at the end. Skips progress."""
+        while not self._results and self._outcome is None:
+            await self._changed()
+        count = min(maximum, len(self._results))
+        taken = [self._results.popleft() for _ in range(count)]
+        if taken:
+            self._wake()
+        return taken
+
+    async def wait(self) -> Outcome:
+        """Waits for the outcome without taking results: for operations that give none or one."""
+        while self._outcome is None:
+            await self._changed()
+        return self._outcome
+
+    async def settled(self) -> Outcome | None:
+        """Waits until the operation has ended or its buffer is full; the outcome if it has ended."""
+        while self._outcome is None and len(self._results) < self._capacity:
+            await self._changed()
+        return self._outcome
+
+    @property
+    def has_results(self) -> bool:
+        """Whether results wait to be taken."""
+        return bool(self._results)
+
+    async def collect(self) -> list[CimObject]:
+        """All results; raises the `WbemError` of a failure. For results that are known to be few."""
+        return [item async for item in self]
+
+    async def result(self) -> CimObject | None:
+        """The one result of an operation that has one (None if it has none); raises the `WbemError` of a failure."""
+        found = await self.collect()
+        return found[0] if found else None
+
+    async def __aiter__(self) -> AsyncIterator[CimObject]:
+        while batch := await self.take(self._capacity):
+            for item in batch:
+                yield item
+        (await self.wait()).raise_for_status()
+
+    def cancel(self, outcome: Outcome = CANCELLED) -> None:
+        """Ends the operation now, if it still runs, and stops its producer. Nothing is delivered after it."""
+        if self._outcome is None:
+            self._results.clear()
+        self.finish(outcome)
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+
+    async def close(self) -> None:
+        """Cancels what still runs, waits until it has stopped, and frees the results."""
+        self.cancel()
+        self._results.clear()
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
+    async def __aenter__(self) -> Operation:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        state = "running" if self._outcome is None else f"0x{self._outcome.status:08X}"
+        return f"<Operation {self.request.METHOD} {state}>"
+
+    def _wake(self) -> None:
+        for waker in self._wakers:
+            if not waker.done():
+                waker.set_result(None)
+        self._wakers.clear()
+
+    async def _changed(self) -> None:
+        waker: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._wakers.add(waker)
+        try:
+            await waker
+        finally:
+            self._wakers.discard(waker)
