@@ -1,0 +1,262 @@
+"""The file: who may open it, what survives, what is refused, and that refusing changes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from openwmi.errors import ConfigurationError, WbemError
+from openwmi.repository import SqliteStore, database
+from tests.repository.models import BASE, NS, SCHEMA
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "repository.db"
+
+
+def filled(path: Path) -> None:
+    with SqliteStore(path) as store:
+        store.create_namespace("root", b"sd")
+        store.create_namespace(NS)
+        for cls in SCHEMA:
+            store.put_class(NS, cls)
+        store.put_instance(NS, BASE.new(Id=1, Note="kept"))
+
+
+def run(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """A Python process with the project on its path."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PATH": ""},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def edit(path: Path, sql: str) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(sql)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+def test_everything_is_there_again(path: Path) -> None:
+    filled(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    with SqliteStore(str(path)) as store:
+        assert store.namespaces() == ["root", NS]
+        assert store.descriptor("root") == b"sd"
+        assert [store.get_class(NS, cls.name) for cls in SCHEMA] == list(SCHEMA)
+        assert [i.to_dict() for i in store.instances(NS, "Base")] == [{"Id": 1, "Note": "kept"}]
+        assert store.check() == []
+
+
+def test_writes_are_synchronised(path: Path) -> None:
+    with SqliteStore(path) as store:
+        assert store._row("PRAGMA journal_mode")[0] == "wal"
+        assert store._row("PRAGMA synchronous")[0] == 2
+        assert store._row("PRAGMA application_id")[0] == database.APPLICATION_ID
+        assert store._row("PRAGMA user_version")[0] == database.LAYOUT
+
+
+WRITER = """
+import sys
+from openwmi.repository import SqliteStore
+from tests.repository.models import BASE, NS
+from openwmi.cim import identity
+first, store = int(sys.argv[2]), SqliteStore(sys.argv[1])
+for number in range(first, first + 100_000):
+    with store.transaction():
+        store.put_instance(NS, BASE.new(Id=number, Note="x" * 500))
+        store.put_instance(NS, BASE.new(Id=number + 1_000_000_000))
+    if number % 3 == 0:
+        store.delete_instance(NS, "Base", identity(BASE, {"Id": number}))
+        print("-", number, flush=True)
+    else:
+        print("+", number, flush=True)
+"""
+
+
+def test_acknowledged_writes_survive_a_kill(path: Path) -> None:
+    filled(path)
+    there, gone = {1}, set[int]()
+    for round_ in range(4):
+        process = run(WRITER, path, 1000 * (round_ + 1))
+        assert process.stdout is not None
+        for _ in range(20 + 7 * round_):
+            sign, number = process.stdout.readline().split()
+            (there if sign == "+" else gone).add(int(number))
+        process.kill()
+        for line in process.stdout.read().splitlines():
+            if line.count(" ") == 1 and len(line) == 6:  # a whole line
+                (there if line[0] == "+" else gone).add(int(line[2:]))
+        process.communicate()
+        with SqliteStore(path) as store:
+            assert store.check() == []
+            found = {instance["Id"] for instance in store.instances(NS, "Base")}
+        assert there <= found
+        assert not gone & found
+        pairs = {number - 1_000_000_000 for number in found if number > 1_000_000_000}
+        assert {number for number in found if 1 < number < 1_000_000_000} <= pairs
+
+
+HOLDER = """
+import sys
+from openwmi.repository import SqliteStore
+store = SqliteStore(sys.argv[1])
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_one_process_at_a_time(path: Path) -> None:
+    filled(path)
+    process = run(HOLDER, path)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "open\n"
+    with pytest.raises(ConfigurationError, match="open in another process: stop"):
+        SqliteStore(path)
+    process.kill()
+    process.communicate()
+    with SqliteStore(path) as store:
+        assert store.class_names(NS)
+        with pytest.raises(ConfigurationError, match="open in another process"):
+            SqliteStore(path)
+        assert store.class_names(NS)
+
+
+def foreign_database(path: Path) -> None:
+    edit(path, "CREATE TABLE theirs (x)")
+
+
+def newer(path: Path) -> None:
+    filled(path)
+    edit(path, "PRAGMA user_version = 99")
+
+
+def cut(path: Path) -> None:
+    filled(path)
+    path.write_bytes(path.read_bytes()[:150])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (foreign_database, "is not a repository of openwmi"),
+        (lambda path: path.write_bytes(b"name,value\n" * 50), "is not a repository of openwmi"),
+        (lambda path: path.write_bytes(b"x"), "is not a repository of openwmi"),
+        (lambda path: path.mkdir(), "cannot be read: Is a directory"),
+        (newer, "newer openwmi"),
+        (cut, "restore it from a backup"),
+    ],
+    ids=["another database", "text", "one byte", "folder", "newer", "truncated"],
+)
+def test_files_that_are_refused_stay_as_they_are(path: Path, make, message: str) -> None:
+    make(path)
+    before = None if path.is_dir() else path.read_bytes()
+    with pytest.raises(ConfigurationError, match=message):
+        SqliteStore(path)
+    assert before is None or path.read_bytes() == before
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="a folder that exists"):
+        SqliteStore(tmp_path / "nowhere" / "repository.db")
+
+
+def test_an_unwritable_place(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As SQLite reports it; root, who may run the tests, can write everywhere."""
+    real = sqlite3.connect
+
+    def read_only(name, **options):
+        return real(f"file:{name}?mode=ro", uri=True, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    with pytest.raises(ConfigurationError, match="cannot be written to"):
+        SqliteStore(path)
+    assert not path.exists()  # not even the empty file
+
+
+def test_an_empty_file_becomes_a_repository(path: Path) -> None:
+    path.touch()
+    filled(path)
+    with SqliteStore(path) as store:
+        assert store.class_names(NS)
+
+
+def test_an_older_layout_is_migrated(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(path)
+    monkeypatch.setattr(database, "STEPS", (*database.STEPS, ("CREATE TABLE more (x)", "INSERT INTO more VALUES (1)")))
+    monkeypatch.setattr(database, "LAYOUT", 2)
+    for _ in range(2):
+        with SqliteStore(path) as store:
+            assert store._run("SELECT x FROM more").fetchall() == [(1,)]
+            assert [i.to_dict() for i in store.instances(NS, "Base")] == [{"Id": 1, "Note": "kept"}]
+    assert int.from_bytes(path.read_bytes()[60:64], "big") == 2
+
+
+def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(path)
+    monkeypatch.setattr(database, "STEPS", (*database.STEPS, ("CREATE TABLE more (x)", "CREATE TABLE more (x)")))
+    monkeypatch.setattr(database, "LAYOUT", 2)
+    with pytest.raises(ConfigurationError, match="more already exists"):
+        SqliteStore(path)
+    monkeypatch.undo()
+    with SqliteStore(path) as store:
+        assert store._row("PRAGMA user_version")[0] == 1
+        assert store._row("SELECT count(*) FROM sqlite_master WHERE name = 'more'")[0] == 0
+        assert store.class_names(NS)
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ('UPDATE instances SET data = \'{"v":1,"p":{"id":"one"}}\'', r"instances row 1: instance\.Id"),
+        ("UPDATE instances SET data = '{'", "instances row 1: JSON"),
+        ("UPDATE classes SET declaration = '[]' WHERE id = 1", "classes row 1: JSON"),
+        ("DELETE FROM classes WHERE id = 1", "superclass is missing"),
+        ("UPDATE classes SET parent = 2 WHERE id = 1", "superclass is missing"),
+    ],
+)
+def test_a_damaged_row_is_named(path: Path, sql: str, message: str) -> None:
+    filled(path)
+    edit(path, sql)
+    with SqliteStore(path) as store:
+        with pytest.raises(WbemError, match=message) as caught:
+            (store.get_class(NS, "Derived"), list(store.instances(NS, "Base")))
+        assert caught.value.name == "WBEM_E_CRITICAL_ERROR"
+
+
+def test_orphans_are_found(path: Path) -> None:
+    filled(path)
+    edit(path, "DELETE FROM classes WHERE id = 1")
+    with SqliteStore(path) as store:
+        assert "instances row 1: what it belongs to in classes is gone" in store.check()
+
+
+def fill(store: SqliteStore) -> None:
+    with store.transaction():
+        for number in range(100):
+            store.put_instance(NS, BASE.new(Id=number + 10, Note="x" * 2000))
+
+
+def test_a_full_disk_undoes_the_write(path: Path) -> None:
+    filled(path)
+    with SqliteStore(path) as store:
+        pages = store._row("PRAGMA page_count")[0]
+        store._run(f"PRAGMA max_page_count = {pages + 2}")
+        with pytest.raises(WbemError) as caught:
+            fill(store)
+        assert caught.value.name == "WBEM_E_OUT_OF_DISK_SPACE"
+        assert [i["Id"] for i in store.instances(NS, "Base")] == [1]
+        store.put_instance(NS, BASE.new(Id=2))
+        assert store.check() == []
