@@ -1,0 +1,469 @@
+"""From parse trees to classes and instances of the object model.
+
+`compile_mof` reads a text, and the files it includes, and gives what it declares, in order: a later declaration
+sees the earlier ones as if they had been stored. It stores nothing. What is there already it learns from a
+`ClassSource`.
+
+`MofErrors` has everything that is wrong. What depends on a class that is itself broken is not reported again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol, TypeAlias
+
+from openwmi.cim import (
+    CimType,
+    CimValue,
+    Class,
+    Direction,
+    Instance,
+    Method,
+    NameMap,
+    ObjectPath,
+    Parameter,
+    Property,
+    Qualifier,
+    Qualifiers,
+    conform,
+    flag,
+    fold,
+)
+from openwmi.errors import SyntaxProblem, WbemError
+from openwmi.mof.errors import MAX_ERRORS, MofError, MofErrors
+from openwmi.mof.pragmas import Context, IncludeReader, Unit, load
+from openwmi.mof.qualifiers import QualifierTypes
+from openwmi.mof.source import Position, Source
+from openwmi.mof.tree import (
+    AliasUse,
+    ArrayLiteral,
+    ClassDeclaration,
+    ElementDeclaration,
+    InstanceDeclaration,
+    Literal,
+    LiteralKind,
+    MethodDeclaration,
+    Pragma,
+    QualifierDeclaration,
+    TypeName,
+    Value,
+)
+from openwmi.mof.values import constant
+from openwmi.status import WbemStatus
+
+__all__ = ["ClassSource", "Deletion", "MofItem", "compile_mof"]
+
+_MAX_ALIAS_CHAIN: Final = 64
+
+
+class ClassSource(Protocol):
+    """Where a compilation finds the classes that are there already."""
+
+    def get_class(self, namespace: str, name: str) -> Class | None:
+        """The class, resolved; None if the namespace, or the class in it, is not there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """``#pragma deleteclass`` or ``deleteinstance``; with `must_exist`, an object that is not there is an error."""
+
+    path: ObjectPath
+    must_exist: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MofItem:
+    """One thing to do, in order: put a class or an instance into `namespace`, or delete one from it.
+
+    `flags` are the words of ``#pragma classflags`` or ``instanceflags`` in force (``createonly``, ``updateonly``,
+    ``safeupdate``, ``forceupdate``), `amendment` the locale that ``#pragma amendment`` names, such as ``MS_409``.
+    """
+
+    namespace: str
+    object: Class | Instance | Deletion
+    position: Position
+    flags: frozenset[str] = frozenset()
+    amendment: str | None = None
+
+
+def compile_mof(
+    text: str,
+    source: ClassSource,
+    *,
+    namespace: str,
+    file: str = "<mof>",
+    include: IncludeReader | None = None,
+) -> list[MofItem]:
+    """What `text` declares, resolved, in order. Raises `MofErrors`.
+
+    `namespace` is the one in force until ``#pragma namespace`` names another. `include` reads included files
+    (`openwmi.mof.read_include` takes them from beside the including one); without it an include is an error.
+    """
+    units = load(Source(file, text), namespace, include)
+    return _Resolver(source).resolve(units)
+
+
+class _Dependent(Exception):
+    """Something rests on a declaration whose own mistake is reported already."""
+
+
+_Aliased: TypeAlias = tuple[Unit, InstanceDeclaration | ClassDeclaration]
+
+
+@dataclass
+class _Resolver:
+    """One compilation."""
+
+    source: ClassSource
+    types: QualifierTypes = field(default_factory=QualifierTypes)
+    items: list[MofItem] = field(default_factory=list)
+    errors: list[MofError] = field(default_factory=list)
+    # What this compilation changed: a class by (namespace, name), None where it is deleted.
+    classes: dict[tuple[str, str], Class | None] = field(default_factory=dict)
+    broken: set[tuple[str, str]] = field(default_factory=set)
+    aliases: dict[tuple[int, str], _Aliased] = field(default_factory=dict)
+    resolved: dict[int, Instance] = field(default_factory=dict)
+    pending: list[int] = field(default_factory=list)
+
+    def resolve(self, units: list[Unit]) -> list[MofItem]:
+        for unit in units:
+            self._collect_alias(unit)
+        for unit in units:
+            if len(self.errors) >= MAX_ERRORS:
+                break
+            try:
+                self._unit(unit)
+            except MofError as error:
+                self._note(error)
+                self._mark_broken(unit)
+            except _Dependent:
+                self._mark_broken(unit)
+        if self.errors:
+            raise MofErrors(self.errors)
+        return self.items
+
+    def _note(self, error: MofError) -> None:
+        """Keeps the mistake, once: an alias may have led to it before its own declaration did."""
+        place = error.where.source, error.position
+        if all((known.where.source, known.position) != place for known in self.errors):
+            self.errors.append(error)
+
+    def _collect_alias(self, unit: Unit) -> None:
+        declaration = unit.declaration
+        if not isinstance(declaration, InstanceDeclaration | ClassDeclaration) or declaration.alias is None:
+            return
+        key = id(unit.context.source), fold(declaration.alias)
+        if key in self.aliases:
+            self.errors.append(
+                MofError(
+                    f"the alias ${declaration.alias} is there twice",
+                    unit.at(declaration.offset),
+                    WbemStatus.WBEMMOF_E_MULTIPLE_ALIASES,
+                )
+            )
+        self.aliases.setdefault(key, (unit, declaration))
+
+    def _mark_broken(self, unit: Unit) -> None:
+        if isinstance(unit.declaration, ClassDeclaration):
+            self.broken.add((fold(unit.context.namespace), fold(unit.declaration.name)))
+
+    def _unit(self, unit: Unit) -> None:
+        declaration, context = unit.declaration, unit.context
+        if isinstance(declaration, QualifierDeclaration):
+            self.types.declare(declaration, context.source)
+        elif isinstance(declaration, ClassDeclaration):
+            cls = self._class(declaration, context)
+            self.classes[fold(context.namespace), fold(cls.name)] = cls
+            self._add(unit, cls, context.class_flags)
+        elif isinstance(declaration, InstanceDeclaration):
+            self._add(unit, self._instance(declaration, context), context.instance_flags)
+        else:
+            self._add(unit, self._deletion(declaration, context), frozenset())
+
+    def _add(self, unit: Unit, made: Class | Instance | Deletion, flags: frozenset[str]) -> None:
+        context = unit.context
+        position = unit.at(unit.declaration.offset)
+        self.items.append(MofItem(context.namespace, made, position, flags, context.amendment))
+
+    def _deletion(self, pragma: Pragma, context: Context) -> Deletion:
+        """`load` has checked the number of arguments and the flag."""
+        name, word = pragma.arguments
+        try:
+            path = ObjectPath.parse(name)
+        except SyntaxProblem as error:
+            raise MofError(
+                error.message, context.source.at(pragma.offset), WbemStatus.WBEMMOF_E_INVALID_DELETEINSTANCE_SYNTAX
+            ) from None
+        if path.is_instance != (pragma.name == "deleteinstance"):
+            kind = "an instance" if pragma.name == "deleteinstance" else "a class"
+            raise MofError(
+                f"#pragma {pragma.name}: {name} is not the name of {kind}",
+                context.source.at(pragma.offset),
+                WbemStatus.WBEMMOF_E_INVALID_DELETEINSTANCE_SYNTAX,
+            )
+        if path.is_class:
+            self.classes[fold(context.namespace), fold(path.class_name)] = None
+        return Deletion(path, word.lower() == "fail")
+
+    def _find(self, name: str, context: Context, offset: int, status: int, what: str) -> Class:
+        key = fold(context.namespace), fold(name)
+        if key in self.broken:
+            raise _Dependent
+        cls = self.classes[key] if key in self.classes else self.source.get_class(context.namespace, name)
+        if cls is None:
+            raise MofError(f"{what} {name} is not in {context.namespace}", context.source.at(offset), status)
+        return cls
+
+    # Classes
+
+    def _class(self, declared: ClassDeclaration, context: Context) -> Class:
+        parent = None
+        if declared.superclass is not None:
+            parent = self._find(
+                declared.superclass,
+                context,
+                declared.superclass_offset,
+                WbemStatus.WBEM_E_INVALID_SUPERCLASS,
+                "the superclass",
+            )
+        _refuse_twice(((p.name, p.offset) for p in declared.properties), context, f"{declared.name} has two properties")
+        _refuse_twice(((m.name, m.offset) for m in declared.methods), context, f"{declared.name} has two methods")
+        bare = Class(
+            declared.name,
+            qualifiers=self.types.resolve(declared.qualifiers, context.source),
+            properties=NameMap(self._property(p, context) for p in declared.properties),
+            methods=NameMap(self._method(m, context) for m in declared.methods),
+            namespace=context.namespace,
+        )
+        try:
+            return bare.rooted() if parent is None else parent.derive(bare)
+        except WbemError as error:
+            raise MofError(error.detail, context.source.at(declared.offset), error.status) from None
+
+    def _property(self, declared: ElementDeclaration, context: Context) -> Property:
+        type_, class_name = _type_of(declared.type)
+        default = None
+        if declared.value is not None:
+            default = self._value(declared.value, type_, declared.is_array, class_name, declared.name, context)
+        qualifiers = self._element_qualifiers(declared, context)
+        return Property(declared.name, type_, declared.is_array, default, class_name, qualifiers)
+
+    def _element_qualifiers(self, declared: ElementDeclaration, context: Context) -> Qualifiers:
+        """The element's qualifiers; the size of an array is the qualifier MAX."""
+        qualifiers = self.types.resolve(declared.qualifiers, context.source)
+        if declared.size is None or "max" in qualifiers:
+            return qualifiers
+        return qualifiers.with_items([Qualifier("MAX", CimType.SINT32, declared.size)])
+
+    def _method(self, declared: MethodDeclaration, context: Context) -> Method:
+        returns = None if declared.returns is None else _type_of(declared.returns)[0]
+        return Method(
+            declared.name,
+            NameMap(self._parameters(declared, context)),
+            returns,
+            self.types.resolve(declared.qualifiers, context.source),
+        )
+
+    def _parameters(self, method: MethodDeclaration, context: Context) -> list[Parameter]:
+        """The parameters, numbered where no ID does it. One that is declared twice, once in and once out, is one."""
+        found: dict[str, Parameter] = {}
+        explicit: dict[str, int] = {}
+        for declared in method.parameters:
+            key = fold(declared.name)
+            parameter, number = self._parameter(declared, context)
+            if key in found:
+                parameter = _merged(found[key], parameter, context.source.at(declared.offset))
+                number = explicit.get(key, number)
+            elif number is not None and number in explicit.values():
+                raise MofError(
+                    f"{method.name}: two parameters have the ID {number}",
+                    context.source.at(declared.offset),
+                    WbemStatus.WBEM_E_INVALID_METHOD_PARAMETERS,
+                )
+            found[key] = parameter
+            if number is not None:
+                explicit[key] = number
+        taken = set(explicit.values())
+        free = (n for n in range(len(found) + len(taken)) if n not in taken)
+        return [
+            replace(parameter, id=explicit[key] if key in explicit else next(free)) for key, parameter in found.items()
+        ]
+
+    def _parameter(self, declared: ElementDeclaration, context: Context) -> tuple[Parameter, int | None]:
+        """A parameter, and the number that its ID qualifier gives."""
+        as_property = self._property(declared, context)
+        qualifiers = as_property.qualifiers
+        number = None
+        if "id" in qualifiers:
+            value = qualifiers["id"].value
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise MofError(
+                    f"{declared.name}: an ID is a number from 0",
+                    context.source.at(declared.offset),
+                    WbemStatus.WBEM_E_INVALID_METHOD_PARAMETERS,
+                )
+            number = value
+        parameter = Parameter(
+            declared.name,
+            as_property.type,
+            as_property.is_array,
+            _direction(qualifiers),
+            0,
+            as_property.class_name,
+            qualifiers.without("id"),
+            as_property.default,
+        )
+        return parameter, number
+
+    # Instances
+
+    def _instance(self, declared: InstanceDeclaration, context: Context) -> Instance:
+        known = self.resolved.get(id(declared))
+        if known is not None:
+            return known
+        cls = self._find(declared.class_name, context, declared.offset, WbemStatus.WBEM_E_INVALID_CLASS, "the class")
+        instance = cls.new()
+        instance.namespace = context.namespace
+        instance.qualifiers = self.types.resolve(declared.qualifiers, context.source)
+        _refuse_twice(((a.name, a.offset) for a in declared.assignments), context, f"{cls.name} is given two values")
+        for assignment in declared.assignments:
+            if assignment.name not in cls.properties:
+                raise MofError(
+                    f"{cls.name} has no property {assignment.name}",
+                    context.source.at(assignment.offset),
+                    WbemStatus.WBEM_E_NOT_FOUND,
+                )
+            prop = cls.properties[assignment.name]
+            index = instance.shape.index[fold(prop.name)]
+            instance.values[index] = self._value(
+                assignment.value, prop.type, prop.is_array, prop.class_name, prop.name, context
+            )
+            if assignment.qualifiers:
+                qualifiers = self.types.resolve(assignment.qualifiers, context.source)
+                instance.property_qualifiers[fold(prop.name)] = qualifiers
+        self.resolved[id(declared)] = instance
+        return instance
+
+    # Values
+
+    def _value(
+        self, value: Value, type_: CimType, is_array: bool, class_name: str | None, what: str, context: Context
+    ) -> CimValue:
+        """A value of that type: of an array every element is one."""
+        if isinstance(value, Literal) and value.kind is LiteralKind.NULL:
+            return None
+        if isinstance(value, ArrayLiteral) != is_array:
+            problem = "is an array: its value is written {...}" if is_array else "is no array"
+            raise MofError(
+                f"{what} {problem}",
+                context.source.at(value.offset),
+                WbemStatus.WBEMMOF_E_TYPE_MISMATCH if is_array else WbemStatus.WBEMMOF_E_UNEXPECTED_ARRAY_INIT,
+            )
+        if not isinstance(value, ArrayLiteral):
+            return self._scalar(value, type_, class_name, what, context)
+        elements = [self._scalar(item, type_, class_name, what, context) for item in value.items]
+        try:
+            return conform(elements, type_, True, what=what)
+        except WbemError as error:
+            raise MofError(
+                error.detail, context.source.at(value.offset), WbemStatus.WBEMMOF_E_NULL_ARRAY_ELEM
+            ) from None
+
+    def _scalar(self, value: Value, type_: CimType, class_name: str | None, what: str, context: Context) -> CimValue:
+        if isinstance(value, Literal):
+            return constant(value, type_, what, context.source)
+        if isinstance(value, AliasUse):
+            if type_ is not CimType.REFERENCE:
+                raise _mismatch(f"{what} is no reference, so an alias is no value of it", value.offset, context)
+            return self._alias(value, context)
+        if isinstance(value, ArrayLiteral):
+            raise _mismatch(f"{what}: an array has no arrays for elements", value.offset, context)
+        if type_ is not CimType.OBJECT:
+            raise _mismatch(f"{what} is {type_.text}: an object is no value of it", value.offset, context)
+        made = self._embedded(value, context)
+        if class_name is not None and not made.shape.cls.is_a(class_name):
+            raise _mismatch(f"{what} takes a {class_name}, which {made.shape.cls.name} is not", value.offset, context)
+        return made
+
+    def _embedded(self, value: InstanceDeclaration | ClassDeclaration, context: Context) -> Instance | Class:
+        return self._class(value, context) if isinstance(value, ClassDeclaration) else self._instance(value, context)
+
+    def _alias(self, use: AliasUse, context: Context) -> str:
+        """The path of what the alias names, which may come later; relative within one namespace."""
+        found = self.aliases.get((id(context.source), fold(use.name)))
+        where = context.source.at(use.offset)
+        if found is None:
+            raise MofError(f"no object here has the alias ${use.name}", where, WbemStatus.WBEMMOF_E_EXPECTED_ALIAS_NAME)
+        unit, declaration = found
+        if isinstance(declaration, ClassDeclaration):
+            path: ObjectPath | None = ObjectPath(declaration.name)
+        else:
+            if id(declaration) in self.pending or len(self.pending) >= _MAX_ALIAS_CHAIN:
+                raise MofError(
+                    f"${use.name} leads back to itself, or through more than {_MAX_ALIAS_CHAIN} other aliases",
+                    where,
+                    WbemStatus.WBEM_E_CIRCULAR_REFERENCE,
+                )
+            self.pending.append(id(declaration))
+            try:
+                path = self._instance(declaration, unit.context).relative_path
+            finally:
+                self.pending.pop()
+        if path is None:
+            raise MofError(
+                f"${use.name} stands for an object without a key, which has no path",
+                where,
+                WbemStatus.WBEM_E_INVALID_OBJECT_PATH,
+            )
+        if fold(unit.context.namespace) != fold(context.namespace):
+            path = path.at(unit.context.namespace, ".")
+        return str(path)
+
+
+def _mismatch(problem: str, offset: int, context: Context) -> MofError:
+    return MofError(problem, context.source.at(offset), WbemStatus.WBEMMOF_E_TYPE_MISMATCH)
+
+
+def _refuse_twice(names: Iterator[tuple[str, int]], context: Context, problem: str) -> None:
+    seen: set[str] = set()
+    for name, offset in names:
+        if fold(name) in seen:
+            raise MofError(
+                f"{problem} called {name}", context.source.at(offset), WbemStatus.WBEMMOF_E_DUPLICATE_PROPERTY
+            )
+        seen.add(fold(name))
+
+
+def _type_of(written: TypeName) -> tuple[CimType, str | None]:
+    """The type, and the class that it is of. A word that is no CIM type is a class: WMI takes it unseen, too."""
+    name = written.name
+    if written.is_reference:
+        return CimType.REFERENCE, None if fold(name) == "object" else name
+    simple = _SIMPLE.get(fold(name))
+    return (CimType.OBJECT, name) if simple is None else (simple, None)
+
+
+_SIMPLE: Final = {t.text: t for t in CimType}
+
+
+def _direction(qualifiers: Qualifiers) -> Direction:
+    """In, out, or with neither qualifier both (MS-WMI 3.1.4.17.11)."""
+    direction = Direction(0)
+    if flag(qualifiers, "in"):
+        direction |= Direction.IN
+    if flag(qualifiers, "out"):
+        direction |= Direction.OUT
+    return direction or Direction.IN_OUT
+
+
+def _merged(first: Parameter, second: Parameter, where: Position) -> Parameter:
+    """``[in] T x, [out] T x`` as the one parameter that it is."""
+    same = (first.type, first.is_array, first.class_name) == (second.type, second.is_array, second.class_name)
+    if not same or first.direction & second.direction:
+        raise MofError(
+            f"the parameter {second.name} is there twice", where, WbemStatus.WBEM_E_INVALID_DUPLICATE_PARAMETER
+        )
+    qualifiers = first.qualifiers.with_items(second.qualifiers.each())
+    return replace(first, direction=Direction.IN_OUT, qualifiers=qualifiers)

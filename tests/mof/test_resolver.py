@@ -1,0 +1,415 @@
+"""From trees to classes and instances: inheritance, flavors, values, aliases, pragmas, includes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from openwmi.cim import CimType, Class, DateTime, Direction, Flavor, Instance, ObjectPath, Qualifier
+from openwmi.errors import ConfigurationError
+from openwmi.mof import Deletion, MofErrors, compile_mof
+from openwmi.status import WbemStatus
+
+from .support import SAMPLE, Classes, compiled, objects, one_class, one_instance, problems
+
+
+def test_the_sample() -> None:
+    items = compiled(SAMPLE)
+    animal, dog, rex, tom, old, cat = (item.object for item in items)
+    assert {item.namespace for item in items} == {"root\\Zoo"}
+    assert [sorted(item.flags) for item in items] == [
+        ["forceupdate", "updateonly"], ["forceupdate", "updateonly"], ["createonly"], ["createonly"], [], [],
+    ]  # fmt: skip
+    assert isinstance(animal, Class)
+    assert isinstance(dog, Class)
+    assert isinstance(rex, Instance)
+    assert isinstance(tom, Instance)
+    assert animal.qualifiers["Locale"] == Qualifier("Locale", CimType.SINT32, 0x409)
+    assert animal.qualifiers["Level"].value == 7
+    assert animal.qualifiers["Level"].flavor == Flavor.NOT_OVERRIDABLE | Flavor.TO_SUBCLASS
+    assert animal.qualifiers["description"].value == "An animal"
+    assert animal.qualifiers["description"].flavor == Flavor.TO_SUBCLASS | Flavor.AMENDED
+    defaults = {p.name: p.default for p in animal.properties.each() if p.default is not None}
+    assert defaults == {
+        "Bytes": bytes([1, 16, 9, 3]),
+        "Letter": "A",
+        "Born": DateTime("20200101000000.000000+000"),
+        "Weight": 150.0,
+        "Names": ("a", None, '"q"\n'),
+        "Hairs": 123,
+        "Thing": "Animal",
+        "Tame": True,
+    }
+    assert animal.properties["Names"].qualifiers["MAX"].value == 32
+    assert animal.properties["Friend"].type_text == "ref:Animal"
+    assert (animal.properties["Thing"].type, animal.properties["Thing"].class_name) == (CimType.REFERENCE, None)
+    assert animal.properties["Child"].type_text == "object:Animal"
+    assert animal.properties["Anything"].type_text == "object"
+    assert dog.derivation == ("Animal",)
+    assert [key.name for key in dog.keys] == ["Name"]
+    assert dog.properties["Name"].origin == "Animal"
+    assert dog.qualifiers["Level"].propagated
+    assert "Locale" not in dog.qualifiers
+    assert dict(rex.items())["Friend"] == 'Dog.Name="Tom"'
+    assert rex["Child"]["Name"] == "Inner"
+    assert isinstance(rex["Anything"], Class)
+    assert rex.property_qualifiers["child"]["Note"].value == "a child"
+    assert rex.namespace == "root\\Zoo"
+    assert tom["Bytes"] == b""
+    assert tom.qualifiers["Note"].value is True
+    assert old == Deletion(ObjectPath.parse('Dog.Name="Old"'), False)
+    assert cat == Deletion(ObjectPath.parse("Cat"), True)
+    assert items[2].position.line == next(
+        n for n, line in enumerate(SAMPLE.split("\n"), 1) if "instance of Dog as $Rex" in line
+    )
+
+
+def test_parameters_have_directions_and_numbers() -> None:
+    cls = one_class(
+        "class A { uint32 m([in] uint32 a, [out] uint32 b, [in, out] uint32 c, uint32 d,"
+        " [in(FALSE), out] uint32 e); uint32 n([in, ID(1)] uint32 x, [in, ID(0)] uint32 y, [in] uint32 z);"
+        " uint32 twice([in, ID(0)] uint32 v, [out, ID(0)] uint32 v); };"
+    )
+    m, n, twice = cls.methods.each()
+    both = Direction.IN_OUT
+    assert [p.direction for p in m.parameters.each()] == [Direction.IN, Direction.OUT, both, both, Direction.OUT]
+    assert [p.id for p in m.parameters.each()] == [0, 1, 2, 3, 4]
+    assert [(p.name, p.id) for p in n.parameters.each()] == [("x", 1), ("y", 0), ("z", 2)]
+    assert all("id" not in p.qualifiers for p in n.parameters.each())
+    assert [(p.name, p.direction, p.id) for p in twice.parameters.each()] == [("v", both, 0)]
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "expected"),
+    [
+        ("sint8", "-128", -128),
+        ("uint64", "0xFFFFFFFFFFFFFFFF", 2**64 - 1),
+        ("uint64", '"18446744073709551615"', 2**64 - 1),
+        ("sint64", '"-0x10"', -16),
+        ("real32", "0.1", 0.10000000149011612),
+        ("real64", "5", 5.0),
+        ("boolean", "FALSE", False),
+        ("char16", "0x41", "A"),
+        ("char16", '"A"', "A"),
+        ("string", "23", "23"),  # the documentation's own samples give a string so
+        ("string", "NULL", None),
+        ("datetime", '"00000001000000.000000:000"', DateTime("00000001000000.000000:000")),
+        ("X ref", '"X.a=1"', "X.a=1"),
+    ],
+)
+def test_values(declared: str, value: str, expected: Any) -> None:
+    instance = one_instance(f"class T {{ {declared} v; }}; instance of T {{ v = {value}; }};")
+    assert instance["v"] == expected
+    assert type(instance["v"]) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "message", "status"),
+    [
+        ("uint8", "256", "outside uint8", WbemStatus.WBEMMOF_E_OUT_OF_RANGE),
+        ("uint8", "-1", "outside uint8", WbemStatus.WBEMMOF_E_OUT_OF_RANGE),
+        ("uint8", "1.5", "not a value of uint8", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
+        ("uint32", '"5"', "not a value of uint32", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
+        ("uint64", '"x"', "not a value of uint64", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
+        ("boolean", "1", "not a value of boolean", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
+        ("real32", "1e40", "outside real32", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
+        ("datetime", '"today"', "not a CIM datetime", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
+        ("char16", '"ab"', "not a value of char16", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
+        ("string", "{}", "is no array", WbemStatus.WBEMMOF_E_UNEXPECTED_ARRAY_INIT),
+        ("string", "instance of T {}", "an object is no value", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
+        ("string", "$A", "is no reference", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
+        ("object", "5", "not a value of object", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
+        ("Other", "instance of T {}", "takes a Other, which T is not", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
+    ],
+)
+def test_values_that_are_none(declared: str, value: str, message: str, status: int) -> None:
+    text = f"class T {{ {declared} v; }};\ninstance of T\n{{ v =\n{value}; }};"
+    with pytest.raises(MofErrors) as caught:
+        compiled(text)
+    (error,) = caught.value.errors
+    assert message in error.message
+    assert error.status == status
+    assert error.line == 4
+
+
+def test_arrays() -> None:
+    assert problems("class T { uint32 v[] = 5; };") == [(1, 24, "v is an array: its value is written {...}")]
+    ((_, column, message),) = problems("class T { uint32 v[] = {1, NULL}; };")
+    assert (column, message.split(":")[0]) == (24, "v[1]")
+    cls = one_class(
+        'class T { object v[] = {instance of U {}, NULL}; string s[] = {"a", NULL}; };', one_class("class U {};")
+    )
+    assert cls.properties["s"].default == ("a", None)
+    value: Any = cls.properties["v"].default
+    assert [None if item is None else item.class_name for item in value] == ["U", None]
+
+
+@pytest.mark.parametrize(
+    ("written", "type_", "value", "is_array"),
+    [
+        ("Q", CimType.BOOLEAN, True, False),
+        ("Q(FALSE)", CimType.BOOLEAN, False, False),
+        ("Q(5)", CimType.SINT32, 5, False),
+        ("Q(0xFFFFFFFF)", CimType.UINT32, 0xFFFFFFFF, False),
+        ("Q(2.5)", CimType.REAL64, 2.5, False),
+        ('Q("a" "b")', CimType.STRING, "ab", False),
+        ("Q('a')", CimType.STRING, "a", False),
+        ("Q(NULL)", CimType.STRING, None, False),
+        ('Q{"a", "b"}', CimType.STRING, ("a", "b"), True),
+        ("Q({1, 2})", CimType.SINT32, (1, 2), True),
+        ("Q{1, 2.5}", CimType.REAL64, (1.0, 2.5), True),
+        ("Q{TRUE, FALSE}", CimType.BOOLEAN, (True, False), True),
+        ("Q{}", CimType.STRING, (), True),
+    ],
+)
+def test_qualifiers_without_a_declaration(written: str, type_: CimType, value: Any, is_array: bool) -> None:
+    assert one_class(f"[{written}] class A {{}};").qualifiers["q"] == Qualifier("Q", type_, value, is_array)
+
+
+@pytest.mark.parametrize(
+    ("declaration", "use", "type_", "value", "is_array"),
+    [
+        ("boolean = FALSE", "Q", CimType.BOOLEAN, True, False),
+        ("uint32 = 7", "Q", CimType.SINT32, 7, False),
+        ("uint32", "Q(4294967295)", CimType.UINT32, 2**32 - 1, False),
+        ("uint32", "Q(NULL)", CimType.SINT32, None, False),
+        ("uint8[]", "Q{1, 2}", CimType.SINT32, (1, 2), True),
+        ("uint8[] = {3}", "Q", CimType.SINT32, (3,), True),
+        ("real32", "Q(5)", CimType.REAL64, 5.0, False),
+        ("string = NULL", "Q", CimType.STRING, None, False),
+        ("string[]", 'Q{"a", NULL}', CimType.STRING, ("a", None), True),
+        ("datetime", 'Q("x")', CimType.STRING, "x", False),
+    ],
+)
+def test_qualifiers_with_a_declaration(declaration: str, use: str, type_: CimType, value: Any, is_array: bool) -> None:
+    found = one_class(f"Qualifier Q : {declaration}; [{use}] class A {{}};").qualifiers["Q"]
+    assert found == Qualifier("Q", type_, value, is_array, Flavor.TO_SUBCLASS)
+
+
+def test_the_locale_of_an_amendment_is_told() -> None:
+    before, after = compiled('class A {};\n#pragma amendment("MS_409")\nclass B {};')
+    assert (before.amendment, after.amendment) == (None, "MS_409")
+
+
+TO_INSTANCE, TO_SUBCLASS, FIXED, AMENDED = (
+    Flavor.TO_INSTANCE, Flavor.TO_SUBCLASS, Flavor.NOT_OVERRIDABLE, Flavor.AMENDED,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "flavor"),
+    [
+        ("[Q] class A {};", Flavor.NONE),
+        ("[Q : ToInstance] class A {};", TO_INSTANCE),
+        ("[Q : ToInstance ToSubClass DisableOverride] class A {};", TO_INSTANCE | TO_SUBCLASS | FIXED),
+        ("[Q : Amended EnableOverride] class A {};", AMENDED),
+        ("Qualifier Q : ToSubClass Amended; [q] class A {};", TO_SUBCLASS | AMENDED),
+        ("Qualifier Q : ToSubClass ToInstance; [q : Restricted] class A {};", Flavor.NONE),
+        ("Qualifier Q : ToSubClass ToInstance; [q : NotToInstance] class A {};", TO_SUBCLASS),
+        ("Qualifier Q : boolean; [Q] class A {};", TO_SUBCLASS),
+        ("Qualifier Q : boolean, Flavor(Restricted); [Q] class A {};", Flavor.NONE),
+        ("Qualifier Q : boolean, Flavor(DisableOverride); [Q : EnableOverride] class A {};", TO_SUBCLASS),
+    ],
+)
+def test_flavors(text: str, flavor: Flavor) -> None:
+    assert one_class(text).qualifiers["Q"].flavor == flavor
+
+
+def test_keys_and_associations_stay_what_they_are_in_subclasses() -> None:
+    base, derived = objects("[Association] class A { [key] X ref a; [Q] string s; }; class B : A { };")
+    assert isinstance(derived, Class)
+    assert derived.is_association
+    assert [key.name for key in derived.keys] == ["a"]
+    assert "Q" not in derived.properties["s"].qualifiers
+    assert isinstance(base, Class)
+    assert base.qualifiers["Association"].flavor == TO_INSTANCE | TO_SUBCLASS | FIXED
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message", "status"),
+    [
+        ("[Q, q(1)] class A {};", 5, "the qualifier q is there twice", WbemStatus.WBEMMOF_E_DUPLICATE_QUALIFIER),
+        (
+            "[Q : ToInstance Restricted] class A {};",
+            2,
+            "exclude each other",
+            WbemStatus.WBEMMOF_E_INCOMPATIBLE_FLAVOR_TYPES,
+        ),
+        ('Qualifier Q : uint32; [Q("x")] class A {};', 26, "not a value of uint32", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
+        ("Qualifier Q : uint32; [Q{1}] class A {};", 25, "one value, not an array", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
+        ("Qualifier Q : Other;", 15, "is a simple one", WbemStatus.WBEMMOF_E_UNRECOGNIZED_TYPE),
+        ("[Q(99999999999999999999)] class A {};", 4, "outside sint64", WbemStatus.WBEMMOF_E_OUT_OF_RANGE),
+        ("Qualifier Q : A ref;", 15, "is a simple one", WbemStatus.WBEMMOF_E_UNRECOGNIZED_TYPE),
+        ('[Q{1, "x"}] class A {};', 4, "of one type", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
+        ("[Q{1, NULL}] class A {};", 7, "NULL is no element", WbemStatus.WBEMMOF_E_NULL_ARRAY_ELEM),
+        ("class A : B {};", 11, "the superclass B is not in root\\test", WbemStatus.WBEM_E_INVALID_SUPERCLASS),
+        ("instance of B {};", 13, "the class B is not in root\\test", WbemStatus.WBEM_E_INVALID_CLASS),
+        ("class A {}; instance of A { b = 1; };", 29, "A has no property b", WbemStatus.WBEM_E_NOT_FOUND),
+        ("class A { uint32 b; string B; };", 28, "two properties called B", WbemStatus.WBEMMOF_E_DUPLICATE_PROPERTY),
+        (
+            "class A { uint8 b; }; instance of A { b = 1; B = 2; };",
+            46,
+            "two values called B",
+            WbemStatus.WBEMMOF_E_DUPLICATE_PROPERTY,
+        ),
+        (
+            "class A { uint32 m([ID(0)] uint32 a, [ID(0)] uint32 b); };",
+            53,
+            "the ID 0",
+            WbemStatus.WBEM_E_INVALID_METHOD_PARAMETERS,
+        ),
+        (
+            "class A { uint32 m([ID(-1)] uint32 a); };",
+            36,
+            "an ID is a number",
+            WbemStatus.WBEM_E_INVALID_METHOD_PARAMETERS,
+        ),
+        (
+            "class A { uint32 m([in] uint32 a, [in] uint32 a); };",
+            47,
+            "is there twice",
+            WbemStatus.WBEM_E_INVALID_DUPLICATE_PARAMETER,
+        ),
+        ("class A { A ref r = $X; };", 21, "no object here has the alias $X", WbemStatus.WBEMMOF_E_EXPECTED_ALIAS_NAME),
+        ("class A { A ref r; }; instance of A as $X { }; instance of A { r = $X; };", 68, "no path", None),
+        (
+            "class A { [key] A ref r; }; instance of A as $X { r = $X; };",
+            55,
+            "leads back to itself",
+            WbemStatus.WBEM_E_CIRCULAR_REFERENCE,
+        ),
+        (
+            "class A { }; class B { }; instance of A as $X {}; instance of B as $x {};",
+            63,
+            "there twice",
+            WbemStatus.WBEMMOF_E_MULTIPLE_ALIASES,
+        ),
+        ('#pragma namespace("a b")', 1, "is not a namespace", WbemStatus.WBEMMOF_E_INVALID_NAMESPACE_SPECIFICATION),
+        ('#pragma namespace("a", "b")', 1, "takes a namespace", WbemStatus.WBEMMOF_E_INVALID_PRAGMA),
+        (
+            '#pragma classflags("often")',
+            1,
+            "takes one or more of createonly",
+            WbemStatus.WBEMMOF_E_INVALID_FLAGS_SYNTAX,
+        ),
+        ('#pragma deleteclass("A")', 1, "FAIL", WbemStatus.WBEMMOF_E_INVALID_PRAGMA),
+        ('#pragma deleteclass("A.b=1", FAIL)', 1, "not the name of a class", None),
+        ('#pragma deleteinstance("A.b=", FAIL)', 1, "expected the value of a key", None),
+        ('#include ("x.mof")', 1, "no files here to include", WbemStatus.WBEMMOF_E_ERROR_INVALID_INCLUDE_FILE),
+    ],
+)
+def test_mistakes(text: str, column: int, message: str, status: int | None) -> None:
+    with pytest.raises(MofErrors) as caught:
+        compiled(text)
+    error = caught.value.errors[0]
+    assert message in error.message
+    if status is not None:
+        assert error.status == status
+    assert error.column == column
+    assert len(caught.value.errors) == 1
+
+
+def test_what_inheritance_forbids_is_reported_at_the_class() -> None:
+    base = one_class("class A { uint32 x; };")
+    with pytest.raises(MofErrors) as caught:
+        compiled("class\nB : A { string x; };", base)
+    (error,) = caught.value.errors
+    assert (error.line, error.status) == (2, WbemStatus.WBEM_E_UPDATE_TYPE_MISMATCH)
+
+
+def test_what_depends_on_a_mistake_is_not_reported_again() -> None:
+    text = "class A : Missing {};\nclass B : A {};\ninstance of B {};\nclass C { uint8 x = 300; };"
+    assert [(line, column) for line, column, _ in problems(text)] == [(1, 11), (4, 21)]
+
+
+def test_aliases_reach_forward_and_into_other_namespaces() -> None:
+    text = """
+        class A { [key] string k; A ref r; };
+        instance of A { k = "1"; r = $Later; };
+        instance of A as $Later { k = "2"; };
+        #pragma namespace("root\\\\other")
+        class A { [key] string k; A ref r; };
+        instance of A { k = "3"; r = $Later; };
+    """
+    references = [o["r"] for o in objects(text) if isinstance(o, Instance)]
+    assert references == ['A.k="2"', None, '\\\\.\\root\\test:A.k="2"']
+
+
+def test_a_mistake_that_an_alias_leads_to_is_reported_once() -> None:
+    text = "class A { [key] uint8 k; A ref r; };\ninstance of A { r = $X; };\ninstance of A as $X { k = 300; };"
+    assert [(line, column) for line, column, _ in problems(text)] == [(3, 27)]
+
+
+def test_a_long_chain_of_forward_aliases_is_refused() -> None:
+    chain = "".join(f"instance of A as $a{i} {{ k = $a{i + 1}; }};" for i in range(5000))
+    text = "class A { [key] A ref k; };" + chain + 'instance of A as $a5000 { k = "x"; };'
+    with pytest.raises(MofErrors) as caught:
+        compiled(text)
+    assert caught.value.status == WbemStatus.WBEM_E_CIRCULAR_REFERENCE
+
+
+def test_a_deleted_class_is_gone_for_the_rest() -> None:
+    known = one_class("class A {};")
+    assert problems('#pragma deleteclass("A", NOFAIL)\ninstance of A {};', Classes([known])) == [
+        (2, 13, "the class A is not in root\\test")
+    ]
+
+
+FILES = {
+    "main.mof": '#pragma namespace("root\\\\a")\n#include ("sub.mof")\ninstance of S { };',
+    "sub.mof": 'class S { };\n#pragma namespace("root\\\\b")\nclass S { uint32 in_b; };',
+    "loop.mof": '#include ("loop.mof")',
+    "broken.mof": '#include ("bad.mof")\nclass A { uint32 a b; };',
+    "bad.mof": "\nclass ;",
+    "lost.mof": '#include ("nowhere.mof")',
+    "twice.mof": '#include ("twice.mof")\n#include ("twice.mof")',
+}
+
+
+def read(including: str, name: str) -> tuple[str, str]:
+    if name not in FILES:
+        raise ConfigurationError(f"{name}: cannot be read")
+    return name, FILES[name]
+
+
+def including(name: str) -> list[Any]:
+    return list(compile_mof(FILES[name], Classes(), namespace="root", file=name, include=read))
+
+
+def test_includes_are_as_if_they_stood_there() -> None:
+    items = including("main.mof")
+    assert [(item.namespace, item.position.file, item.position.line) for item in items] == [
+        ("root\\a", "sub.mof", 1),
+        ("root\\b", "sub.mof", 3),
+        ("root\\b", "main.mof", 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("loop.mof", [("loop.mof", 1, "too much is included")]),
+        ("broken.mof", [("broken.mof", 2, "found b")]),
+        ("lost.mof", [("lost.mof", 1, "nowhere.mof: cannot be read")]),
+    ],
+)
+def test_mistakes_with_includes(name: str, expected: list[tuple[str, int, str]]) -> None:
+    with pytest.raises(MofErrors) as caught:
+        including(name)
+    found = [(e.file, e.line, e.message) for e in caught.value.errors]
+    assert len(found) == len(expected)
+    for (file, line, message), (wanted_file, wanted_line, part) in zip(found, expected, strict=True):
+        assert (file, line) == (wanted_file, wanted_line)
+        assert part in message
+
+
+def test_an_include_bomb_ends() -> None:
+    with pytest.raises(MofErrors, match="too much is included"):
+        including("twice.mof")
+
+
+def test_a_broken_file_is_named_by_its_own_name() -> None:
+    with pytest.raises(MofErrors) as caught:
+        compile_mof('#include ("bad.mof")', Classes(), namespace="root", include=read)
+    assert str(caught.value).startswith("bad.mof:2:7: expected the name of the class")
