@@ -1,0 +1,58 @@
+"""WQL: queries from text to trees, trees against a schema, and which objects match.
+
+`parse` gives the tree of any query of the language, `analyse` the plan of a data query (`analyse_schema` of one for
+classes), whose predicate says of an instance whether it matches. Queries for associations and events parse; answering
+them is for whoever has the associations and the events. Mistakes are `WqlError`, with the position.
+"""
+
+from openwmi.wql.analysis import SchemaPlan, SelectPlan, analyse, analyse_schema
+from openwmi.wql.errors import Limits, WqlError
+from openwmi.wql.like import escape_like
+from openwmi.wql.parser import parse
+from openwmi.wql.tree import (
+    And,
+    AssociatorsQuery,
+    Comparison,
+    Constant,
+    Expression,
+    GroupClause,
+    Isa,
+    IsNull,
+    Not,
+    Operator,
+    Or,
+    PropertyPath,
+    Query,
+    ReferencesQuery,
+    SchemaQuery,
+    SelectQuery,
+    quote,
+)
+
+__all__ = [
+    "And",
+    "AssociatorsQuery",
+    "Comparison",
+    "Constant",
+    "Expression",
+    "GroupClause",
+    "IsNull",
+    "Isa",
+    "Limits",
+    "Not",
+    "Operator",
+    "Or",
+    "PropertyPath",
+    "Query",
+    "ReferencesQuery",
+    "SchemaPlan",
+    "SchemaQuery",
+    "SelectPlan",
+    "SelectQuery",
+    "WqlError",
+    "analyse",
+    "analyse_schema",
+    "escape_like",
+    "parse",
+    "quote",
+]
