@@ -25,6 +25,11 @@ _POINT: Final = re.compile(
 _INTERVAL: Final = re.compile(r"(\d{8}|\*{8})(\d\d|\*\*)(\d\d|\*\*)(\d\d|\*\*)\.([\d*]{6}):000\Z", re.ASCII)
 _MICROSECONDS: Final = re.compile(r"\d*\**\Z", re.ASCII)
 
+# The usual point in time, known in full and within the limits below, needs no closer look.
+_USUAL: Final = re.compile(
+    r"\d{4}(?:0\d|1[0-2])(?:[0-2]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[0-5]\d\.\d{6}[+-]\d{3}\Z", re.ASCII
+)
+
 _POINT_LIMITS: Final = (9999, 12, 31, 23, 59, 60)
 _INTERVAL_LIMITS: Final = (99999999, 23, 59, 59)
 
@@ -40,18 +45,8 @@ class DateTime:
     text: str
 
     def __init__(self, text: str) -> None:
-        point = _POINT.match(text)
-        match = point or _INTERVAL.match(text)
-        if match is None:
-            raise SyntaxProblem(
-                f"{text[:40]!r} is not a CIM datetime (yyyymmddHHMMSS.mmmmmm+UUU or ddddddddHHMMSS.mmmmmm:000)",
-                text,
-            )
-        if point:
-            *fields, micro, _sign, _offset = match.groups()
-        else:
-            *fields, micro = match.groups()
-        _check(text, fields, micro, _POINT_LIMITS if point else _INTERVAL_LIMITS)
+        if not _USUAL.match(text):
+            _validate(text)
         object.__setattr__(self, "text", text)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -167,6 +162,21 @@ class DateTime:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return DateTime, (self.text,)
+
+
+def _validate(text: str) -> None:
+    point = _POINT.match(text)
+    match = point or _INTERVAL.match(text)
+    if match is None:
+        raise SyntaxProblem(
+            f"{text[:40]!r} is not a CIM datetime (yyyymmddHHMMSS.mmmmmm+UUU or ddddddddHHMMSS.mmmmmm:000)",
+            text,
+        )
+    if point:
+        *fields, micro, _sign, _offset = match.groups()
+    else:
+        *fields, micro = match.groups()
+    _check(text, fields, micro, _POINT_LIMITS if point else _INTERVAL_LIMITS)
 
 
 def _check(text: str, fields: list[str], micro: str, limits: tuple[int, ...]) -> None:

@@ -129,7 +129,7 @@ class AsyncOperationTable:
             entry.callback_in_progress = True
             try:
                 if isinstance(event, Progress):
-                    position = event.total << 16 | event.current
+                    position = min(event.total, 0xFFFF) << 16 | min(event.current, 0xFFFF)
                     await entry.sink.set_status(StatusType.PROGRESS, position, event.text, None)
                 else:
                     await entry.sink.indicate(event)
