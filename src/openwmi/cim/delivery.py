@@ -206,9 +206,12 @@ class ResultSet:
         if len(found) == count:
             return found, WbemStatus.WBEM_S_NO_ERROR
         outcome = await self.operation.wait()
+        if outcome.succeeded:
+            return found, WbemStatus.WBEM_S_FALSE
         if not found:
             outcome.raise_for_status()
-        return found, WbemStatus.WBEM_S_FALSE
+        # S_FALSE would be the end: nobody would come back for the failure.
+        return found, WbemStatus.WBEM_S_TIMEDOUT
 
     async def close(self) -> None:
         """The enumerator is released: cancels what still runs and frees the results."""

@@ -71,6 +71,7 @@ class Progress:
     text: str | None = None
 
 
+EXPIRED: Final = Outcome(WbemStatus.WBEM_E_PROVIDER_TIMED_OUT, detail="the operation's deadline passed")
 CANCELLED: Final = Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail="the operation was cancelled")
 
 
@@ -90,6 +91,7 @@ class Operation:
         self._outcome: Outcome | None = None
         self._wakers: set[asyncio.Future[None]] = set()
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
         self._on_finish: list[Callable[[Outcome], None]] = []
         self._error_object: Callable[[WbemError], Instance | None] = lambda error: error.extended
 
@@ -113,13 +115,12 @@ class Operation:
         return self
 
     async def _run(self, producer: Callable[[Operation], Awaitable[str | None]]) -> None:
+        loop, timeout = asyncio.get_running_loop(), self.context.timeout
+        deadline = None if timeout is None else loop.call_later(timeout, self._expire)
         try:
-            async with asyncio.timeout(self.context.timeout):
-                text = await producer(self)
+            text = await producer(self)
         except WbemError as error:
             self.fail(error)
-        except TimeoutError:
-            self.fail(WbemError(WbemStatus.WBEM_E_PROVIDER_TIMED_OUT, "the operation's deadline passed"))
         except asyncio.CancelledError:
             self.finish(CANCELLED)
             raise
@@ -133,6 +134,20 @@ class Operation:
             self.fail(WbemError(WbemStatus.WBEM_E_UNEXPECTED, "an unexpected failure; the server's log has it"))
         else:
             self.finish(Outcome(text=text))
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+
+    def _expire(self) -> None:
+        """Ends the operation at its deadline; what its producer does to clean up keeps nobody waiting."""
+        self.finish(EXPIRED)
+        self._stop()
+
+    def _stop(self) -> None:
+        """Cancels the producer; once, so that a second cancel does not interrupt what it does to clean up."""
+        if self._task is not None and not self._stopping:
+            self._stopping = True
+            self._task.cancel()
 
     async def deliver(self, objects: Sequence[CimObject]) -> None:
         """Hands on results, waiting while the consumer is behind.
@@ -261,8 +276,7 @@ class Operation:
         if self._outcome is None:
             self._results.clear()
         self.finish(outcome)
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
+        self._stop()
 
     async def close(self) -> None:
         """Cancels what still runs, waits until it has stopped, and frees the results."""

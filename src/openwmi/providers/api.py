@@ -1,0 +1,210 @@
+'''The provider API: what to write to put something behind a class.
+
+    class Lamp(Provider):
+        name = "Lamps"
+        namespace = r"root\\cimv2"
+        mof = """
+            [dynamic, provider("Lamps")]
+            class Acme_Lamp {
+                [key] uint32 Number;
+                boolean On;
+                uint32 Toggle([in] uint32 Times);
+            };
+        """
+
+        def get_instance(self, call, keys):
+            return {"Number": keys["Number"], "On": True}      # or None: there is no such lamp
+
+        def enumerate_instances(self, call):
+            for number in range(8):
+                yield {"Number": number, "On": True}
+
+        async def delete_instance(self, call, keys):
+            await unscrew(keys["Number"])
+
+        @method
+        def Toggle(self, call, keys, times=1):
+            return 0                                           # ReturnValue; or {"ReturnValue": 0, "Out": ...}
+
+Which functions a provider overrides says what it supports (SupportsGet, SupportsPut, SupportsDelete and
+SupportsEnumerate of MS-WMI 3.1.1). Each may be `def` (it runs in one of the provider's own threads, so it may
+block) or `async def` (it runs in the server's loop, so it must not).
+
+What a provider raises: a `WbemError` (`NotFound`, `AccessDenied` ...) gives the caller that code. Any other exception
+is WBEM_E_PROVIDER_FAILURE, as is a result that does not fit the class; the log has the traceback, the caller's
+`__ExtendedStatus` the text. Whoever takes longer than the deadline fails with WBEM_E_PROVIDER_TIMED_OUT.
+'''
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar, overload
+
+from openwmi.cim import Class, Instance, fold
+from openwmi.errors import WbemError
+from openwmi.providers.call import PENDING, Pending, ProviderCall
+from openwmi.status import WbemStatus
+
+__all__ = ["PENDING", "Found", "Keys", "Pending", "Provider", "ProviderCall", "method"]
+
+Keys: TypeAlias = Mapping[str, Any]
+"""The keys of one instance: by the class's own names, as values of their types; empty for a singleton."""
+
+Found: TypeAlias = Mapping[str, Any] | Instance
+"""An instance as a provider gives it: its values by property name, or an `Instance` of the class."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+_MARK: Final = "_openwmi_method"
+
+
+@overload
+def method(name: F) -> F: ...
+@overload
+def method(name: str | None = None, *, of: str | None = None) -> Callable[[F], F]: ...
+def method(name: Any = None, *, of: str | None = None) -> Any:
+    """Marks a function as the implementation of a CIM method: of the one that bears its name, or of `name`.
+
+    `of` names the class, for a provider of several classes that have methods of the same name. The function takes
+    the call, the instance's keys (empty for a static method) and the in-parameters by name; a Python name
+    stands for a parameter if the two are equal without regard to case and underscores (`command_line` for
+    CommandLine). A NULL parameter is left out where the function has a default, else it is None.
+
+    It returns the ReturnValue, or a mapping of out-parameters, ReturnValue among them (0 if it is left out).
+    """
+
+    def mark(function: F, given: str | None) -> F:
+        setattr(function, _MARK, (given or function.__name__, of))
+        return function
+
+    if callable(name):
+        return mark(name, None)
+    return lambda function: mark(function, name)
+
+
+def _unsupported(function: F) -> F:
+    """Marks one of `Provider`'s own functions as: not overridden, so not supported."""
+    function._unsupported = True  # type: ignore[attr-defined]
+    return function
+
+
+def _refusal() -> WbemError:
+    return WbemError.of(WbemStatus.WBEM_E_PROVIDER_NOT_CAPABLE, "the provider does not support this")
+
+
+class Provider:
+    """Base class of providers. Override what the classes can do, and mark their methods with `@method`.
+
+    `name` is the ProviderId that the classes' `provider` qualifier gives. `mof` declares the classes, in
+    `namespace`. `threads` bounds how many of its functions run at a time, `deadline` the seconds that one call may
+    take (None for the server's own setting). `is_class_provider` is MS-WMI's IsClassProvider.
+
+    Made when it is first needed, without arguments, by the factory it is registered with; one object serves
+    all calls, so what it keeps must bear several threads.
+    """
+
+    name: ClassVar[str] = ""
+    namespace: ClassVar[str] = "root\\cimv2"
+    mof: ClassVar[str | None] = None
+    threads: ClassVar[int] = 4
+    deadline: ClassVar[float | None] = None
+    is_class_provider: ClassVar[bool] = False
+
+    _methods: ClassVar[Mapping[tuple[str | None, str], str]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        found: dict[tuple[str | None, str], str] = {}
+        for base in reversed(cls.__mro__):
+            for attribute, value in vars(base).items():
+                mark = getattr(value, _MARK, None)
+                if mark is not None:
+                    name, of = mark
+                    found[None if of is None else fold(of), fold(name)] = attribute
+        cls._methods = found
+
+    # -- its life
+
+    def load(self) -> None:
+        """Called once before the first use, in a thread. What it raises is WBEM_E_PROVIDER_LOAD_FAILURE."""
+
+    def close(self) -> None:
+        """Called once when the server stops; the calls that ran are cancelled by then."""
+
+    # -- what it can do (MS-WMI 3.1.4.17)
+
+    @_unsupported
+    def get_instance(
+        self, call: ProviderCall, keys: Keys
+    ) -> Found | Pending | Awaitable[Found | Pending | None] | None:
+        """The instance with these keys; None if there is none (3.1.4.17.3)."""
+        raise _refusal()
+
+    @_unsupported
+    def enumerate_instances(
+        self, call: ProviderCall
+    ) -> Iterable[Found] | AsyncIterable[Found] | Awaitable[Iterable[Found]]:
+        """All instances of `call.cls` itself, without its subclasses' (3.1.4.17.1).
+
+        A generator is asked for a few at a time as the caller takes them, perhaps in changing threads.
+        """
+        raise _refusal()
+
+    @_unsupported
+    def query_instances(
+        self, call: ProviderCall, query: str
+    ) -> Iterable[Found] | AsyncIterable[Found] | Awaitable[Iterable[Found]]:
+        """The instances that a WQL SELECT wants (3.1.4.17.15); more than those do no harm, they are filtered again.
+
+        WBEM_E_PROVIDER_NOT_CAPABLE, raised before the first instance, makes the server enumerate instead.
+        """
+        raise _refusal()
+
+    @_unsupported
+    def put_instance(self, call: ProviderCall, instance: Instance) -> Pending | Awaitable[Pending | None] | None:
+        """Creates or changes the instance (3.1.4.17.5, .7), as `call.flags` (UPDATE_ONLY, CREATE_ONLY) allow."""
+        raise _refusal()
+
+    @_unsupported
+    def delete_instance(self, call: ProviderCall, keys: Keys) -> Pending | Awaitable[Pending | None] | None:
+        """Deletes the instance with these keys; `NotFound` if there is none (3.1.4.17.9)."""
+        raise _refusal()
+
+    # -- what it says of itself (the ProviderTable's columns, 3.1.1)
+
+    @property
+    def supports_get(self) -> bool:
+        """SupportsGet."""
+        return self.supports("get_instance")
+
+    @property
+    def supports_put(self) -> bool:
+        """SupportsPut."""
+        return self.supports("put_instance")
+
+    @property
+    def supports_delete(self) -> bool:
+        """SupportsDelete."""
+        return self.supports("delete_instance")
+
+    @property
+    def supports_enumerate(self) -> bool:
+        """SupportsEnumerate."""
+        return self.supports("enumerate_instances")
+
+    @property
+    def query_support_levels(self) -> tuple[str, ...]:
+        """QuerySupportLevels."""
+        return ("WQL:UnarySelect",) if self.supports("query_instances") else ()
+
+    def supports(self, function: str) -> bool:
+        """Whether `function`, one of the functions above, is overridden."""
+        return not getattr(getattr(type(self), function), "_unsupported", False)
+
+    def implementation(self, cls: Class, name: str) -> Callable[..., Any] | None:
+        """The function that is the method `name` of `cls` (inherited ones included), or None."""
+        for of in (fold(cls.name), *map(fold, cls.derivation), None):
+            attribute = self._methods.get((of, fold(name)))
+            if attribute is not None:
+                bound: Callable[..., Any] = getattr(self, attribute)
+                return bound
+        return None

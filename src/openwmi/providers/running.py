@@ -1,0 +1,356 @@
+"""Running a provider's functions: threads or loop, deadline, cancelling, status callback, and what they give back.
+
+`ProviderRunner` is a loaded provider as the object manager sees it (MS-WMI 3.1.4.17). Everything that a provider can
+do wrong ends its own call, with a `WbemError`: WBEM_E_PROVIDER_FAILURE for an exception that is none, or for a result
+that does not fit; WBEM_E_PROVIDER_TIMED_OUT past the deadline; WBEM_E_PROVIDER_NOT_CAPABLE for what is not supported.
+A function in a thread that never returns keeps that thread of its provider, and nothing else. One in the loop that
+blocks it is beyond help; that is why providers that block are to be `def`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+from openwmi.cim import Class, Instance, Method, fold
+from openwmi.cim.operation import Progress
+from openwmi.errors import NotFound, WbemError
+from openwmi.providers.api import Keys, Provider
+from openwmi.providers.call import PENDING, ProviderCall
+from openwmi.providers.threads import WorkerThreads
+from openwmi.status import WbemStatus, succeeded
+
+__all__ = ["Batches", "ProviderRunner"]
+
+_log = logging.getLogger("openwmi.providers")
+
+_MOST_AT_ONCE: Final = 256  # instances that a generator is asked for in one go
+_LONGEST_AT_ONCE: Final = 0.05  # seconds after which those that are there are handed on
+_END: Final = object()
+
+Batches: TypeAlias = AsyncGenerator[list[Instance], None]
+"""Instances, a few at a time; close it when they are not taken to the end."""
+
+
+class ProviderRunner:
+    """A loaded provider and its threads. `deadline` is the seconds that one call may take; None for no limit."""
+
+    def __init__(self, provider: Provider, name: str, *, deadline: float | None, threads: WorkerThreads) -> None:
+        self.provider = provider
+        self.name = name
+        self.deadline = provider.deadline if provider.deadline is not None else deadline
+        self._threads = threads
+
+    async def get(self, call: ProviderCall, keys: Keys, on_progress: Callable[[Progress], object]) -> Instance:
+        """The instance with these keys; `NotFound` if the provider has none."""
+        run = self._start("get_instance", call, on_progress)
+        found = await run.result(self.provider.get_instance, call, keys)
+        if found is None:
+            raise NotFound(f"{call.path or call.cls.name} does not exist")
+        instance = _as_instance(found, call, self.name)
+        for name, value in keys.items():
+            if instance.get(name) is None:
+                instance[name] = value
+        return instance
+
+    async def put(self, call: ProviderCall, instance: Instance, on_progress: Callable[[Progress], object]) -> None:
+        """Has the provider create or change the instance."""
+        run = self._start("put_instance", call, on_progress)
+        await run.result(self.provider.put_instance, call, instance, gives=False)
+
+    async def delete(self, call: ProviderCall, keys: Keys, on_progress: Callable[[Progress], object]) -> None:
+        """Has the provider delete the instance."""
+        run = self._start("delete_instance", call, on_progress)
+        await run.result(self.provider.delete_instance, call, keys, gives=False)
+
+    def enumerate(self, call: ProviderCall, on_progress: Callable[[Progress], object]) -> Batches:
+        """The instances of `call.cls`, in batches, as fast as they are taken."""
+        run = self._start("enumerate_instances", call, on_progress)
+        return self._stream(run, self.provider.enumerate_instances, call)
+
+    def query(self, call: ProviderCall, query: str, on_progress: Callable[[Progress], object]) -> Batches:
+        """The instances that the provider has for a query."""
+        run = self._start("query_instances", call, on_progress)
+        return self._stream(run, self.provider.query_instances, call, query)
+
+    async def invoke(
+        self,
+        call: ProviderCall,
+        method: Method,
+        keys: Keys,
+        arguments: Mapping[str, Any],
+        on_progress: Callable[[Progress], object],
+    ) -> Instance | None:
+        """Calls a method; the instance of its out-parameters, None where it has none.
+
+        `arguments` are all in-parameters by their declared names. Raises WBEM_E_METHOD_NOT_IMPLEMENTED.
+        """
+        function = self.provider.implementation(call.cls, method.name)
+        if function is None:
+            raise WbemError.of(
+                WbemStatus.WBEM_E_METHOD_NOT_IMPLEMENTED,
+                f"the provider {self.name} does not implement {call.cls.name}.{method.name}",
+            )
+        run = _Run(call, self._threads, self.deadline, self.name, on_progress)
+        named = _named_arguments(function, arguments, f"{call.cls.name}.{method.name}", self.name)
+        result = await run.result(lambda: function(call, keys, **named), asynchronous=_is_async(function))
+        return _as_out_parameters(result, method, call.cls, self.name)
+
+    def _start(self, function: str, call: ProviderCall, on_progress: Callable[[Progress], object]) -> _Run:
+        if not self.provider.supports(function):
+            raise WbemError.of(
+                WbemStatus.WBEM_E_PROVIDER_NOT_CAPABLE, f"the provider {self.name} does not support {function}"
+            )
+        return _Run(call, self._threads, self.deadline, self.name, on_progress)
+
+    async def _stream(self, run: _Run, function: Callable[..., Any], *arguments: Any) -> Batches:
+        source: Any = function(*arguments) if inspect.isasyncgenfunction(function) else None
+        if source is None:
+            source = await run.result(function, *arguments)
+        if hasattr(source, "__aiter__"):
+            batches = _pull_async(run, source.__aiter__())
+        elif hasattr(source, "__iter__") and not isinstance(source, str | bytes | Mapping | Instance):
+            batches = _pull(run, iter(source))
+        else:
+            raise _nonsense(self.name, f"an enumeration of {run.call.cls.name} gave {_shown(source)}")
+        try:
+            async for batch in batches:
+                yield [_as_instance(item, run.call, self.name) for item in batch]
+        finally:
+            await batches.aclose()
+            run.call.cancel()
+
+
+class _Run:
+    """One call: waits for the function, the status callback, the deadline or a cancel, whichever is first."""
+
+    def __init__(
+        self,
+        call: ProviderCall,
+        threads: WorkerThreads,
+        limit: float | None,
+        name: str,
+        on_progress: Callable[[Progress], object],
+    ) -> None:
+        self.call = call
+        self.threads = threads
+        self.name = name
+        self._left = limit
+        self._loop = asyncio.get_running_loop()
+        self._reported = asyncio.Event()
+        call.connect(lambda: self._in_loop(self._reported.set), lambda progress: self._in_loop(on_progress, progress))
+
+    def _in_loop(self, function: Callable[..., object], *arguments: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            _log.debug("the provider %s reports after the server has stopped", self.name)
+
+    async def result(
+        self, function: Callable[..., Any], *arguments: Any, gives: bool = True, asynchronous: bool | None = None
+    ) -> Any:
+        """What `function` returns, or what `set_status` says it does. `gives` says that a result is wanted."""
+        is_async = _is_async(function) if asynchronous is None else asynchronous
+        value = await self.step(function, *arguments, is_async=is_async, gives=gives)
+        if value is PENDING:
+            await self._await(self._loop.create_task(self._reported.wait()))
+        reported = self.call.reported
+        if reported is None:
+            return value
+        self._raise_if_failed()
+        if reported.result is not None:
+            return reported.result
+        return None if value is PENDING else value
+
+    async def step(
+        self, function: Callable[..., Any], *arguments: Any, is_async: bool = False, gives: bool = True
+    ) -> Any:
+        """Runs one piece of the provider's code to its end. Only its time counts against the deadline."""
+        if is_async:
+            value = function(*arguments)
+        else:
+            value = await self._await(self.threads.run(function, *arguments), gives=gives)
+        if inspect.isawaitable(value):
+            value = await self._await(self._loop.create_task(_guarded(value)), gives=gives)
+        return value
+
+    async def _await(self, work: asyncio.Future[Any], *, gives: bool = True) -> Any:
+        began = time.monotonic()
+        self.call.deadline = None if self._left is None else began + self._left
+        reported = self._loop.create_task(self._reported.wait())
+        try:
+            while True:
+                waiting = {work, reported} if not reported.done() else {work}
+                done, _ = await asyncio.wait(waiting, timeout=self.call.remaining, return_when=asyncio.FIRST_COMPLETED)
+                if self._reported.is_set() and self._decided(gives):
+                    self._raise_if_failed()
+                    return None
+                if work in done:
+                    return self._outcome(work)
+                if not done:
+                    raise WbemError.of(
+                        WbemStatus.WBEM_E_PROVIDER_TIMED_OUT,
+                        f"the provider {self.name} did not answer within its deadline",
+                    )
+        finally:
+            if not work.done() or work.cancelled():
+                # Nobody waits for it any more. What it raises from here on is not news.
+                self.call.cancel()
+                work.cancel()
+                work.add_done_callback(_ignore)
+            reported.cancel()
+            if self._left is not None:
+                self._left = max(0.0, self._left - (time.monotonic() - began))
+
+    def _decided(self, gives: bool) -> bool:
+        """Whether the status that was reported ends the call before the function does."""
+        reported = self.call.reported
+        return reported is not None and (not succeeded(reported.status) or not gives or reported.result is not None)
+
+    def _raise_if_failed(self) -> None:
+        reported = self.call.reported
+        if reported is not None and not succeeded(reported.status):
+            raise WbemError.of(reported.status, reported.detail, extended=reported.extended)
+
+    def _outcome(self, work: asyncio.Future[Any]) -> Any:
+        if work.cancelled():
+            raise _failure(self.name, "the provider cancelled its own work")
+        error = work.exception()
+        if error is None:
+            return work.result()
+        if self.call.reported is not None:
+            _log.debug("the provider %s reported a status and then raised %r", self.name, error)
+            self._raise_if_failed()
+            return None
+        if isinstance(error, WbemError):
+            raise error
+        _log.error("the provider %s failed on %s", self.name, self.call.path or self.call.cls.name, exc_info=error)
+        raise _failure(self.name, f"{type(error).__name__}: {error}") from error
+
+
+async def _guarded(awaitable: Any) -> Any:
+    try:
+        return await awaitable
+    except SystemExit as error:
+        raise RuntimeError("SystemExit was raised") from error  # it would end the server's loop
+
+
+def _ignore(work: asyncio.Future[Any]) -> None:
+    if not work.cancelled():
+        work.exception()
+
+
+async def _pull(run: _Run, items: Iterator[Any]) -> AsyncGenerator[list[Any], None]:
+    """The items of an iterator, in batches that grow while they come fast. No thread is held between two batches."""
+    size = 1
+    try:
+        while batch := await run.step(_some, items, size):
+            yield batch
+            size = min(2 * size, _MOST_AT_ONCE)
+        run._raise_if_failed()
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None and not run.threads.closed:
+            run.threads.run(close).add_done_callback(_ignore)
+
+
+def _some(items: Iterator[Any], size: int) -> list[Any]:
+    batch: list[Any] = []
+    until = time.monotonic() + _LONGEST_AT_ONCE
+    for item in items:
+        batch.append(item)
+        if len(batch) >= size or time.monotonic() >= until:
+            break
+    return batch
+
+
+async def _pull_async(run: _Run, items: AsyncIterator[Any]) -> AsyncGenerator[list[Any], None]:
+    try:
+        while (item := await run.step(anext, items, _END, is_async=True)) is not _END:
+            yield [item]
+        run._raise_if_failed()
+    finally:
+        close = getattr(items, "aclose", None)
+        if close is not None:
+            task = asyncio.get_running_loop().create_task(_guarded(close()))
+            task.add_done_callback(_ignore)
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function)
+
+
+def _as_instance(found: Any, call: ProviderCall, name: str) -> Instance:
+    """What the provider gave as an instance of the class that it was asked for."""
+    cls = call.cls
+    try:
+        if isinstance(found, Instance):
+            if fold(found.class_name) != fold(cls.name):
+                raise _nonsense(name, f"{cls.name} was asked for, and an instance of {found.class_name} came")
+            instance = found if found.shape is cls.shape else found.copy(cls.shape)
+            instance.namespace, instance.server = call.namespace, call.server
+            return instance
+        if isinstance(found, Mapping):
+            return Instance(cls.shape, found, namespace=call.namespace, server=call.server)
+    except WbemError as error:
+        if error.status == WbemStatus.WBEM_E_PROVIDER_FAILURE:
+            raise
+        raise _nonsense(name, error.detail) from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise _nonsense(name, f"an instance of {cls.name} that is none: {error}") from error
+    raise _nonsense(name, f"an instance of {cls.name} was wanted, and {_shown(found)} came")
+
+
+def _named_arguments(
+    function: Callable[..., Any], arguments: Mapping[str, Any], what: str, provider: str
+) -> dict[str, Any]:
+    """The in-parameters by the names that the Python function has for them."""
+    parameters = list(inspect.signature(function).parameters.values())[2:]  # behind call and keys
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    known = {_loose(p.name): p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD}
+    named: dict[str, Any] = {}
+    for name, value in arguments.items():
+        parameter = known.get(_loose(name))
+        if parameter is None:
+            if takes_any:
+                named[name] = value
+            elif value is not None:
+                raise _nonsense(provider, f"its {what} takes no {name}")
+        elif value is not None or parameter.default is inspect.Parameter.empty:
+            named[parameter.name] = value
+    return named
+
+
+def _loose(name: str) -> str:
+    return fold(name).replace("_", "")
+
+
+def _as_out_parameters(result: Any, method: Method, cls: Class, provider: str) -> Instance | None:
+    out = method.out_class
+    if out is None:
+        return None
+    values = dict(result) if isinstance(result, Mapping) else {} if result is None else {"ReturnValue": result}
+    if method.returns is not None and all(fold(str(name)) != "returnvalue" for name in values):
+        values["ReturnValue"] = 0
+    try:
+        return Instance(out.shape, values)
+    except (WbemError, AttributeError) as error:
+        raise _nonsense(provider, f"the result of {cls.name}.{method.name} does not fit: {error}") from error
+
+
+def _failure(provider: str, what: str) -> WbemError:
+    return WbemError.of(WbemStatus.WBEM_E_PROVIDER_FAILURE, f"the provider {provider} failed: {what}")
+
+
+def _nonsense(provider: str, what: str) -> WbemError:
+    error = _failure(provider, what)
+    _log.error("%s", error.detail)
+    return error
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
