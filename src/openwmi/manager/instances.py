@@ -1,0 +1,199 @@
+"""Getting, enumerating and putting instances (MS-WMI 3.1.4.3.4, .12, .16), and getting a class by its path.
+
+A class that descends from the one asked for may know the instance too. GetObject gives what the most derived class
+says of it, unless WBEM_FLAG_DIRECT_READ wants the class as it is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from openwmi.cim import Class, Instance, ObjectPath, fold
+from openwmi.cim.operation import Operation
+from openwmi.cim.operations import EnumerateInstances, Flags, GetObject, PutInstance
+from openwmi.errors import InvalidClass, InvalidParameter, NotFound, WbemError
+from openwmi.manager.job import Job, Producer, check_length, instance_path
+from openwmi.manager.rights import need_to_write
+from openwmi.providers.running import Batches
+from openwmi.status import WbemStatus
+
+__all__ = ["enumerate_class", "family", "start_enumeration", "start_get", "start_put"]
+
+_PAGE: Final = 256
+
+
+# -- GetObject
+
+
+def start_get(job: Job[GetObject]) -> Producer:
+    """The checks before GetObject starts. A NULL path gives an empty class."""
+    if job.request.path is None:
+        return lambda operation: _give(operation, Class(""))
+    path = job.path(job.request.path)
+    if path.is_class:
+        cls = job.static.find_class(path.class_name)
+        if cls is None:
+            raise NotFound(f"there is no class {path.class_name} in {job.namespace}")
+        located = job.manager.located(cls)
+        return lambda operation: _give(operation, located)
+    cls = job.static.get_class(path.class_name)
+    keys = path.bind(cls)
+    classes = [cls] if job.has(Flags.DIRECT_READ) else family(job, cls)
+    return lambda operation: _get(job, path, keys, classes, operation)
+
+
+async def _give(operation: Operation, cls: Class) -> None:
+    await operation.deliver([cls])
+
+
+async def _get(
+    job: Job[Any], path: ObjectPath, keys: dict[str, Any], classes: Sequence[Class], operation: Operation
+) -> None:
+    await operation.deliver([await find_instance(job, path, keys, classes, operation)])
+
+
+async def find_instance(
+    job: Job[Any], path: ObjectPath, keys: dict[str, Any], classes: Sequence[Class], operation: Operation
+) -> Instance:
+    """What the most derived of `classes` (superclasses first) says of the instance; raises `NotFound`."""
+    static: Instance | None = await job.in_store(job.static.find, classes[0], keys)
+    if static is not None and any(fold(static.class_name) == fold(cls.name) for cls in classes):
+        return static
+    failures: list[WbemError] = []
+    for cls in reversed(classes):
+        if cls.provider is None or cls.is_abstract:
+            continue
+        try:
+            runner = await job.entry(cls).load()
+            return await runner.get(job.call(cls, instance_path(cls, keys)), keys, operation.report)
+        except WbemError as error:
+            failures.append(job.failed(error, cls.provider))
+    for failure in failures:
+        if failure.status != WbemStatus.WBEM_E_NOT_FOUND:
+            raise failure
+    raise failures[-1] if failures else NotFound(f"{path} does not exist")
+
+
+def family(job: Job[Any], cls: Class) -> list[Class]:
+    """The class and all that descend from it, superclasses first."""
+    return [cls, *job.static.below(cls)]
+
+
+# -- CreateInstanceEnum
+
+
+def start_enumeration(job: Job[EnumerateInstances]) -> Producer:
+    """The checks before CreateInstanceEnum starts."""
+    cls = job.static.get_class(job.name_of_class(job.request.class_name))
+    shallow = job.has(Flags.SHALLOW) or job.has(Flags.DIRECT_READ)
+    classes = [cls] if shallow else family(job, cls)
+    return lambda operation: _enumerate(job, classes, operation)
+
+
+async def _enumerate(job: Job[EnumerateInstances], classes: Sequence[Class], operation: Operation) -> None:
+    for cls in classes:
+        async for batch in enumerate_class(job, cls, operation):
+            await operation.deliver(batch)
+
+
+async def enumerate_class(
+    job: Job[Any], cls: Class, operation: Operation, properties: frozenset[str] | None = None, query: str | None = None
+) -> Batches:
+    """The instances of exactly `cls` in batches, from the repository or its provider.
+
+    `query` is what a provider gets that can filter by itself; `properties` tells the others what is looked at.
+    """
+    if cls.is_abstract:
+        return
+    if cls.provider is None:
+        iterator: Iterator[Instance] = await job.in_store(job.static.instances, cls)
+        while batch := await job.in_store(_page, iterator):
+            yield batch
+        return
+    entry = job.entry(cls)
+    try:
+        runner = await entry.load()
+        batches: Batches | None = None
+        if query is not None and runner.provider.supports("query_instances"):
+            batches = await _queried(runner.query(job.call(cls, None, properties), query, operation.report))
+        if batches is None:
+            batches = runner.enumerate(job.call(cls, None, properties), operation.report)
+        try:
+            async for batch in batches:
+                yield batch
+        finally:
+            await batches.aclose()
+    except WbemError as error:
+        raise job.failed(error, entry.name) from error
+
+
+async def _queried(batches: Batches) -> Batches | None:
+    """The provider's answer to a query; None if it says that it cannot answer this one."""
+    try:
+        first: list[Instance] = await anext(batches, [])
+    except WbemError as error:
+        if error.status == WbemStatus.WBEM_E_PROVIDER_NOT_CAPABLE:
+            return None
+        raise
+    return _with_first(first, batches)
+
+
+async def _with_first(first: list[Instance], rest: Batches) -> Batches:
+    try:
+        if first:
+            yield first
+        async for batch in rest:
+            yield batch
+    finally:
+        await rest.aclose()
+
+
+def _page(iterator: Iterator[Instance]) -> list[Instance]:
+    return list(islice(iterator, _PAGE))
+
+
+# -- PutInstance
+
+
+def start_put(job: Job[PutInstance]) -> Producer:
+    """The checks before PutInstance starts."""
+    instance = job.request.instance
+    if instance is None:
+        raise InvalidParameter("the instance is NULL")
+    create, update = put_flags(job)
+    job.name_of_class(instance.class_name)
+    relative = instance.relative_path
+    if relative is not None:
+        check_length(str(relative), job.manager.limits.object_path, "__RELPATH")
+    cls = job.static.get_class(instance.class_name)
+    if cls.is_abstract:
+        raise InvalidClass(f"{cls.name} is abstract: it has no instances of its own")
+    return lambda operation: _put(job, cls, instance, create, update, operation)
+
+
+def put_flags(job: Job[Any]) -> tuple[bool, bool]:
+    """Whether creating and updating are allowed; both flags together are WBEM_E_INVALID_PARAMETER."""
+    create_only, update_only = job.has(Flags.CREATE_ONLY), job.has(Flags.UPDATE_ONLY)
+    if create_only and update_only:
+        raise InvalidParameter("WBEM_FLAG_CREATE_ONLY and WBEM_FLAG_UPDATE_ONLY exclude each other")
+    return not update_only, not create_only
+
+
+async def _put(
+    job: Job[PutInstance], cls: Class, instance: Instance, create: bool, update: bool, operation: Operation
+) -> str:
+    need_to_write(job, cls)
+    if cls.provider is None:
+        stored: Instance = await job.in_store(lambda: job.static.put(instance, create=create, update=update))
+        return str(stored.relative_path)
+    entry = job.entry(cls)
+    fitted = await job.in_store(job.static.fitted, instance)
+    path = fitted.relative_path
+    try:
+        runner = await entry.load()
+        await runner.put(job.call(cls, path), fitted, operation.report)
+    except WbemError as error:
+        raise job.failed(error, entry.name) from error
+    return "" if path is None else str(path)

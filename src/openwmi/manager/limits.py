@@ -1,0 +1,25 @@
+"""How much of everything: the object manager's limits, with Windows' own numbers where it publishes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Lengths count UTF-16 code units (MS-WMI 3.1.4); what exceeds one is WBEM_E_QUOTA_VIOLATION.
+
+    `requests` is MaxRequestLimit (3.1.1): with so many operations running, a further one is WBEM_E_SERVER_TOO_BUSY.
+    `results_buffered` is how far one operation may run ahead of whoever takes its results, `provider_deadline`
+    the seconds that loading a provider, and each call of one, may take (None: no limit).
+    """
+
+    object_path: int = 8_192
+    query: int = 16_384
+    class_name: int = 4_096
+    login_namespace: int = 8_173
+    requests: int = 5_000
+    results_buffered: int = 1_000
+    provider_deadline: float | None = 60.0

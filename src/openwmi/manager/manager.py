@@ -1,0 +1,305 @@
+"""The CIM object manager: namespaces, what is in them, and who may do what with it.
+
+    async with ObjectManager(store) as manager:
+        await manager.register(MyProvider)
+        namespace = await manager.connect(r"root\\cimv2", context)
+        operation = await namespace.start(DeleteInstance('Thing="x"'), context)
+
+An `ObjectManager` owns its store, its providers and the table of asynchronous operations. It is used from one event
+loop; the store works in a thread of its own, providers in theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+
+from openwmi.cim import Class, Instance, fold, split_namespace
+from openwmi.cim.delivery import AsyncOperationTable
+from openwmi.cim.operation import Operation, Outcome
+from openwmi.cim.operations import CallContext, Request
+from openwmi.errors import (
+    AccessDenied,
+    InvalidNamespace,
+    InvalidParameter,
+    SyntaxProblem,
+    WbemError,
+)
+from openwmi.manager.compiling import compile_into
+from openwmi.manager.extended import NO_PROVIDER, extended_status
+from openwmi.manager.job import check_length
+from openwmi.manager.limits import Limits
+from openwmi.manager.namespace import Namespace
+from openwmi.manager.static import StaticObjects
+from openwmi.manager.system import SYSTEM_NAMESPACES, system_classes
+from openwmi.mof import IncludeReader
+from openwmi.providers.api import Provider
+from openwmi.providers.registry import ARCHITECTURE, ProviderTable
+from openwmi.providers.threads import WorkerThreads
+from openwmi.repository.store import Store
+from openwmi.security.access import ALL_RIGHTS, AccessRight, default_descriptor, granted_access
+from openwmi.security.context import AuthenticationLevel
+from openwmi.security.descriptor import SecurityDescriptor
+from openwmi.security.principals import Principal
+from openwmi.status import WbemStatus
+
+__all__ = ["ObjectManager"]
+
+_log = logging.getLogger("openwmi.manager")
+
+_LOCAL_NAMES: Final = (".", "localhost", "127.0.0.1", "::1")
+
+T = TypeVar("T")
+
+
+class ObjectManager:
+    """The object manager over a store. Open it (`async with`, or `open`) before use; closing it closes the store.
+
+    `server` is the machine's name in paths (its host name by default), `names` are others that mean this machine.
+    """
+
+    def __init__(
+        self, store: Store, *, server: str | None = None, names: Iterable[str] = (), limits: Limits | None = None
+    ) -> None:
+        host = socket.gethostname()
+        self.store = store
+        self.server = server or host.partition(".")[0].upper()
+        self.limits = limits or Limits()
+        self.providers = ProviderTable(deadline=self.limits.provider_deadline)
+        self.async_operations = AsyncOperationTable()
+        self._names = {fold(name) for name in (*_LOCAL_NAMES, self.server, host, *names)}
+        self._threads = WorkerThreads("store", 1)
+        self._system = system_classes()
+        self._operations: set[Operation] = set()
+        self._open = False
+        self._shutting_down = False
+
+    # -- its life
+
+    async def open(self) -> ObjectManager:
+        """Prepares the store (MS-WMI 3.1.3): the namespaces that every server has, and their system classes."""
+        await self.in_store(self._prepare)
+        self._open = True
+        return self
+
+    def _prepare(self) -> None:
+        with self.store.transaction():
+            for name in SYSTEM_NAMESPACES:
+                if not self.store.has_namespace(name):
+                    self.create_namespace(name, None)
+            for name in self.store.namespaces():
+                self._put_system_classes(name)
+
+    def create_namespace(self, name: str, descriptor: bytes | None) -> None:
+        """Creates a namespace with its system classes and a descriptor of its own, in the store's thread."""
+        with self.store.transaction():
+            self.store.create_namespace(name, descriptor or bytes(default_descriptor()))
+            self._put_system_classes(name)
+
+    def _put_system_classes(self, namespace: str) -> None:
+        for cls in self._system.each():
+            if self.store.get_class(namespace, cls.name) != cls:
+                self.store.put_class(namespace, cls)
+
+    async def close(self) -> None:
+        """Ends all operations with WBEM_E_SHUTTING_DOWN, unloads the providers and closes the store."""
+        if self._shutting_down:
+            return
+        self._shutting_down = True
+        await self.async_operations.close()
+        ended = Outcome(WbemStatus.WBEM_E_SHUTTING_DOWN, detail="the server is shutting down")
+        running = tuple(self._operations)
+        for operation in running:
+            operation.cancel(ended)
+        await asyncio.gather(*(operation.close() for operation in running))
+        await self.providers.close()
+        await self.in_store(self.store.close)
+        self._threads.close()
+
+    async def __aenter__(self) -> ObjectManager:
+        return await self.open()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # -- what one does with it
+
+    async def register(
+        self,
+        factory: Callable[[], Provider],
+        name: str | None = None,
+        *,
+        mof: str | None = None,
+        namespace: str | None = None,
+        architecture: int = ARCHITECTURE,
+    ) -> None:
+        """Registers a provider and compiles its classes; `Provider`'s own attributes are the defaults.
+
+        Do it once the manager is open. The namespace is created if it is not there.
+
+        Raises `ConfigurationError` for a name that is taken, `MofErrors` for MOF that does not compile.
+        """
+        text = mof if mof is not None else getattr(factory, "mof", None)
+        where = namespace or getattr(factory, "namespace", Provider.namespace)
+        self.providers.register(factory, name, architecture=architecture)
+        if text:
+            file = f"<{name or getattr(factory, 'name', 'provider')}>"
+            await self.in_store(self._compile_for_provider, text, where, file)
+
+    def _compile_for_provider(self, text: str, namespace: str, file: str) -> None:
+        levels = split_namespace(namespace)
+        for depth in range(1, len(levels) + 1):
+            name = "\\".join(levels[:depth])
+            if not self.store.has_namespace(name):
+                self.create_namespace(name, None)
+        compile_into(self, text, namespace, file=file, granted=ALL_RIGHTS, force=True)
+
+    async def connect(self, namespace: str | None, context: CallContext) -> Namespace:
+        r"""Opens a namespace by its full name, ``root\cimv2`` or ``\\server\root\cimv2`` (3.1.4.1.4).
+
+        Raises WBEM_E_INVALID_PARAMETER for NULL, WBEM_E_QUOTA_VIOLATION, WBEM_E_INVALID_NAMESPACE and
+        WBEM_E_ACCESS_DENIED.
+        """
+        if namespace is None:
+            raise InvalidParameter("the namespace is NULL")
+        check_length(namespace, self.limits.login_namespace, "the namespace")
+        name = await self.in_store(self._connectable, self.local_namespace(namespace), context)
+        return Namespace(self, name)
+
+    def _connectable(self, name: str, context: CallContext) -> str:
+        self.check_running()
+        try:
+            granted = self.granted(name, context)
+        except SyntaxProblem as problem:
+            raise InvalidNamespace(problem.message) from None
+        needed = AccessRight.ENABLE | AccessRight.REMOTE_ENABLE if context.remote else AccessRight.ENABLE
+        if needed & ~granted:
+            raise self.refusal(context, f"connecting to {name} is not allowed")
+        return next(n for n in self.store.namespaces() if fold(n) == fold(name))
+
+    async def compile_mof(
+        self,
+        text: str,
+        namespace: str,
+        context: CallContext,
+        *,
+        file: str = "<mof>",
+        include: IncludeReader | None = None,
+    ) -> int:
+        """Compiles MOF and keeps all that it declares, or, if anything fails, nothing; the number of objects.
+
+        Raises `MofErrors` for the text, `WbemError` for what the repository or the caller's rights forbid.
+        """
+
+        def compile_() -> int:
+            self.check_running()
+            name = self.local_namespace(namespace)
+            granted = self.granted(name, context)
+            return compile_into(self, text, name, file=file, include=include, granted=granted, context=context)
+
+        return int(await self.in_store(compile_))
+
+    # -- names
+
+    def is_own_name(self, server: str) -> bool:
+        """Whether a path's machine is this one."""
+        return fold(server) in self._names
+
+    def local_namespace(self, namespace: str) -> str:
+        r"""A namespace without the machine in front, ``root\cimv2``. Another machine is WBEM_E_INVALID_NAMESPACE."""
+        text = namespace.replace("/", "\\")
+        if text.startswith("\\\\"):
+            server, _, text = text[2:].partition("\\")
+            if not self.is_own_name(server):
+                raise InvalidNamespace(f"{server} is not this machine, which is {self.server}")
+        try:
+            return "\\".join(split_namespace(text))
+        except SyntaxProblem as problem:
+            raise InvalidNamespace(problem.message) from None
+
+    def located(self, cls: Class) -> Class:
+        """The class with the machine it is on."""
+        return replace(cls, server=self.server)
+
+    # -- security
+
+    def granted(self, namespace: str, context: CallContext) -> AccessRight:
+        """GrantedAccess (3.1.1), of this call: a right that is taken away is gone for the next one.
+
+        Raises `AccessDenied` for a remote caller below packet integrity (3.1.4), `InvalidNamespace`.
+        """
+        if context.remote and context.level < AuthenticationLevel.INTEGRITY:
+            raise self.refusal(context, f"authentication level {context.level}; calls need packet integrity or privacy")
+        descriptor = self.descriptor(namespace)
+        principal = context.principal
+        if isinstance(principal, Principal):
+            return granted_access(descriptor, principal)
+        # Some other kind of account, which the descriptor's SIDs say nothing of.
+        return ALL_RIGHTS if principal.is_administrator else AccessRight(0)
+
+    def refusal(self, context: CallContext, reason: str) -> AccessDenied:
+        """The error for a caller who may not do something. Every refusal is in the log."""
+        _log.warning("refused: %s at %s: %s", context.principal.name, context.peer, reason)
+        return AccessDenied(f"{context.principal.name}: {reason}")
+
+    def descriptor(self, namespace: str) -> SecurityDescriptor:
+        """The namespace's security descriptor; the default one if it has none of its own."""
+        if not self.store.has_namespace(namespace):
+            raise InvalidNamespace(f"there is no namespace {namespace[:200]}")
+        data = self.store.descriptor(namespace)
+        return default_descriptor() if data is None else _parsed(data)
+
+    def set_descriptor(self, namespace: str, descriptor: SecurityDescriptor) -> None:
+        """Changes the namespace's security descriptor, in the store's thread."""
+        self.store.set_descriptor(namespace, bytes(descriptor))
+
+    # -- running operations
+
+    def check_running(self) -> None:
+        """WBEM_E_SHUTTING_DOWN once the manager closes (3.1.4), WBEM_E_INITIALIZATION_FAILURE before it is open."""
+        if self._shutting_down:
+            raise WbemError.of(WbemStatus.WBEM_E_SHUTTING_DOWN, "the server is shutting down")
+        if not self._open:
+            raise WbemError.of(WbemStatus.WBEM_E_INITIALIZATION_FAILURE, "the object manager is not open")
+
+    def check_capacity(self) -> None:
+        """WBEM_E_SERVER_TOO_BUSY when MaxRequestLimit operations run (3.1.1.1.3, 3.1.4.3)."""
+        if len(self._operations) >= self.limits.requests:
+            raise WbemError.of(WbemStatus.WBEM_E_SERVER_TOO_BUSY, f"{self.limits.requests:,} operations run already")
+
+    def register_operation(self, operation: Operation) -> None:
+        """Counts an operation until it ends."""
+        self._operations.add(operation)
+        operation.on_finish(lambda outcome: self._operations.discard(operation))
+
+    @property
+    def running(self) -> int:
+        """CurrentRequestCount (3.1.1): how many operations run."""
+        return len(self._operations)
+
+    def extended(
+        self, request: Request, error: WbemError, *, namespace: str | None = None, provider: str = NO_PROVIDER
+    ) -> Instance:
+        """The `__ExtendedStatus` of a failure."""
+        cls = self._system["__ExtendedStatus"]
+        return extended_status(cls, request, error, provider=provider, namespace=namespace)
+
+    async def in_store(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Runs `function(*arguments)` in the store's thread."""
+        if self._threads.closed:
+            raise WbemError.of(WbemStatus.WBEM_E_SHUTTING_DOWN, "the server has shut down")
+        return await self._threads.run(function, *arguments)
+
+    def static(self, namespace: str) -> StaticObjects:
+        """The static objects of a namespace, for code in the store's thread."""
+        return StaticObjects(self, namespace)
+
+
+@lru_cache(maxsize=256)
+def _parsed(data: bytes) -> SecurityDescriptor:
+    return SecurityDescriptor.from_bytes(data)

@@ -1,0 +1,101 @@
+"""ExecMethod (MS-WMI 3.1.4.3.22): methods that providers implement, and those of `__SystemSecurity` (2.2.30)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openwmi.cim import Class, Instance, Method, ObjectPath, flag, fold
+from openwmi.cim.operation import Operation
+from openwmi.cim.operations import ExecMethod
+from openwmi.errors import DecodeError, InvalidObjectPath, InvalidParameter, NotFound, WbemError
+from openwmi.manager.job import Job, Producer, instance_path
+from openwmi.security.access import AccessRight
+from openwmi.security.descriptor import SecurityDescriptor
+from openwmi.status import WbemStatus
+
+__all__ = ["start"]
+
+
+def start(job: Job[ExecMethod]) -> Producer:
+    """The checks before ExecMethod starts: the path, the method, its parameters."""
+    path = job.path(job.request.path)
+    if job.request.method is None:
+        raise InvalidParameter("the name of the method is NULL")
+    cls = job.static.get_class(path.class_name)
+    if job.request.method not in cls.methods:
+        raise WbemError.of(WbemStatus.WBEM_E_INVALID_METHOD, f"{cls.name} has no method {job.request.method[:200]}")
+    method = cls.methods[job.request.method]
+    if flag(method.qualifiers, "disabled"):
+        raise WbemError.of(WbemStatus.WBEM_E_METHOD_DISABLED, f"{cls.name}.{method.name} is disabled")
+    if path.is_class and not method.is_static and not cls.is_singleton:
+        raise InvalidObjectPath(f"{cls.name}.{method.name} is called on an instance, and {path} is a class")
+    keys = {} if path.is_class else path.bind(cls)
+    arguments = _arguments(method, job.request.parameters, f"{cls.name}.{method.name}")
+    if fold(cls.name) == "__systemsecurity":
+        return lambda operation: _system_security(job, method, arguments, operation)
+    if cls.provider is None:
+        raise WbemError.of(
+            WbemStatus.WBEM_E_METHOD_NOT_IMPLEMENTED, f"{cls.name} is static: nobody implements {method.name}"
+        )
+    return lambda operation: _invoke(job, cls, method, path, keys, arguments, operation)
+
+
+def _arguments(method: Method, given: Instance | None, what: str) -> dict[str, Any]:
+    """Every in-parameter by its declared name; WBEM_E_INVALID_METHOD_PARAMETERS for what does not fit."""
+    declared = method.in_class
+    arguments = {} if declared is None else {p.name: p.default for p in declared.properties.each()}
+    for name, value in () if given is None else given.items():
+        if declared is None or name not in declared.properties:
+            if value is None:
+                continue
+            raise WbemError.of(WbemStatus.WBEM_E_INVALID_METHOD_PARAMETERS, f"{what} has no in-parameter {name}")
+        parameter = declared.properties[name]
+        try:
+            arguments[parameter.name] = parameter.conform(value)
+        except WbemError as error:
+            raise WbemError.of(WbemStatus.WBEM_E_INVALID_METHOD_PARAMETERS, f"{what}: {error.detail}") from error
+    return arguments
+
+
+async def _invoke(
+    job: Job[ExecMethod],
+    cls: Class,
+    method: Method,
+    path: ObjectPath,
+    keys: dict[str, Any],
+    arguments: dict[str, Any],
+    operation: Operation,
+) -> None:
+    entry = job.entry(cls)
+    try:
+        runner = await entry.load()
+        call = job.call(cls, path if path.is_class else instance_path(cls, keys))
+        result = await runner.invoke(call, method, keys, arguments, operation.report)
+    except WbemError as error:
+        raise job.failed(error, entry.name) from error
+    if result is not None:
+        await operation.deliver([result])
+
+
+async def _system_security(
+    job: Job[ExecMethod], method: Method, arguments: dict[str, Any], operation: Operation
+) -> None:
+    """GetSD, SetSD and GetCallerAccessRights. The rights are those that each of them reads or changes (5.2)."""
+    out: dict[str, Any] = {"ReturnValue": 0}
+    name = fold(method.name)
+    if name == "getsd":
+        job.need(AccessRight.READ_CONTROL, "GetSD reads the security descriptor")
+        out["SD"] = bytes(await job.in_store(job.static.descriptor))
+    elif name == "setsd":
+        job.need(AccessRight.WRITE_DAC, "SetSD changes the security descriptor")
+        try:
+            descriptor = SecurityDescriptor.from_bytes(arguments["SD"] or b"")
+        except DecodeError as error:
+            raise InvalidParameter(f"SD is no security descriptor: {error}") from error
+        await job.in_store(job.manager.set_descriptor, job.namespace, descriptor)
+    elif name == "getcalleraccessrights":
+        out["rights"] = int(job.granted)
+    else:
+        raise NotFound(f"__SystemSecurity has no method {method.name}")
+    assert method.out_class is not None
+    await operation.deliver([Instance(method.out_class.shape, out)])

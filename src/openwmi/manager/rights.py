@@ -1,0 +1,29 @@
+"""Which rights a write needs (MS-WMI 3.1.4.3.12, .14, .15; 5.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openwmi.cim import Class
+from openwmi.manager.job import Job
+from openwmi.security.access import AccessRight
+
+__all__ = ["need_to_define", "need_to_write"]
+
+
+def need_to_write(job: Job[Any], cls: Class) -> None:
+    """The right to create, change or delete an instance of `cls`; `AccessDenied` without it."""
+    if cls.provider is not None:
+        job.need(AccessRight.WRITE_PROVIDER, f"{cls.name} is dynamic")
+    elif cls.is_system:
+        job.need(AccessRight.FULL_WRITE, f"{cls.name} descends from a system class")
+    else:
+        job.need(AccessRight.PARTIAL_WRITE_REP, f"{cls.name} is static")
+
+
+def need_to_define(job: Job[Any], cls: Class) -> None:
+    """The right to create, change or delete the class itself; `AccessDenied` without it."""
+    if cls.provider is not None:
+        job.need(AccessRight.WRITE_PROVIDER, f"the class {cls.name} is dynamic")
+    else:
+        job.need(AccessRight.FULL_WRITE, f"the class {cls.name} is static")

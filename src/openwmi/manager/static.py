@@ -1,0 +1,218 @@
+r"""Static objects of one namespace: those that the repository keeps, and those that stand for the namespace itself.
+
+`__NAMESPACE` instances are the child namespaces (MS-WMI 3.1.4.18), `__thisNAMESPACE=@` and `__SystemSecurity=@` the
+namespace's own singletons; nobody else needs to know. Everything here is synchronous and runs in the store's thread.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from openwmi.cim import ABSENT, DEFAULT, CimType, Class, Instance, fold, identity
+from openwmi.errors import InvalidClass, InvalidNamespace, NotFound, SyntaxProblem, WbemError
+from openwmi.security.descriptor import SecurityDescriptor
+from openwmi.security.sddl import parse_sddl
+from openwmi.status import WbemStatus
+
+if TYPE_CHECKING:
+    from openwmi.manager.manager import ObjectManager
+
+__all__ = ["StaticObjects"]
+
+_NAMESPACE: Final = "__namespace"
+_SINGLETONS: Final = {"__thisnamespace", "__systemsecurity"}
+
+
+class StaticObjects:
+    """The static classes and instances of one namespace."""
+
+    def __init__(self, manager: ObjectManager, namespace: str) -> None:
+        self._manager = manager
+        self._store = manager.store
+        self.namespace = namespace
+
+    # -- classes
+
+    def find_class(self, name: str) -> Class | None:
+        """The class, or None. Raises `InvalidNamespace` if the namespace is gone."""
+        return self._store.get_class(self.namespace, name)
+
+    def get_class(self, name: str) -> Class:
+        """The class; `InvalidClass` if there is none."""
+        cls = self.find_class(name)
+        if cls is None:
+            raise InvalidClass(f"there is no class {name[:200]} in {self.namespace}")
+        return cls
+
+    def below(self, cls: Class) -> list[Class]:
+        """All classes that descend from `cls`, superclasses first."""
+        return [self.get_class(name) for name in self._store.class_names(self.namespace, cls.name)]
+
+    def line(self, cls: Class) -> list[Class]:
+        """The class with all that it descends from and all that descend from it, superclasses first."""
+        above = [self.get_class(name) for name in reversed(cls.derivation)]
+        return [*above, cls, *self.below(cls)]
+
+    def class_names(self, superclass: Class | None, *, deep: bool) -> list[str]:
+        """The names of the classes below `superclass` (of all, for None), superclasses first."""
+        return self._store.class_names(self.namespace, None if superclass is None else superclass.name, deep=deep)
+
+    def put_class(self, cls: Class) -> None:
+        """Keeps a resolved class."""
+        self._store.put_class(self.namespace, cls)
+
+    def delete_class(self, cls: Class) -> bool:
+        """Deletes the class with its instances and all below it; False if it is not there."""
+        return self._store.delete_class(self.namespace, cls.name)
+
+    # -- instances
+
+    def has_instances(self, cls: Class) -> bool:
+        """Whether there are instances of exactly `cls`."""
+        return next(self.instances(cls), None) is not None
+
+    def find(self, cls: Class, keys: dict[str, Any]) -> Instance | None:
+        """The instance of `cls`, or of a class below it, with these keys; None if there is none."""
+        if fold(cls.name) == _NAMESPACE:
+            return next((i for i in self._namespaces(cls) if fold(i["Name"]) == fold(keys["Name"])), None)
+        if fold(cls.name) in _SINGLETONS:
+            return self._own(cls)
+        return self._located(self._store.get_instance(self.namespace, cls.name, identity(cls, keys)))
+
+    def instances(self, cls: Class) -> Iterator[Instance]:
+        """The instances of exactly `cls`."""
+        if fold(cls.name) == _NAMESPACE:
+            yield from self._namespaces(cls)
+        elif fold(cls.name) in _SINGLETONS:
+            yield self._own(cls)
+        else:
+            for instance in self._store.instances(self.namespace, cls.name):
+                self._located(instance)
+                yield instance
+
+    def put(self, given: Instance, *, create: bool, update: bool) -> Instance:
+        """Creates or changes an instance, as `create` and `update` allow, and gives it as it is now.
+
+        Raises WBEM_E_TYPE_MISMATCH and WBEM_E_INVALID_OBJECT for what does not fit the class, WBEM_E_NO_KEY,
+        WBEM_E_ALREADY_EXISTS and `NotFound`.
+        """
+        cls = self.get_class(given.class_name)
+        if cls.is_abstract:
+            raise InvalidClass(f"{cls.name} is abstract: it has no instances of its own")
+        if "amendment" in cls.qualifiers and cls.qualifiers["amendment"].value is True:
+            raise WbemError.of(
+                WbemStatus.WBEM_E_INVALID_OPERATION, f"{cls.name} only holds localized qualifiers (3.1.1.2)"
+            )
+        if fold(cls.name) in _SINGLETONS:
+            raise WbemError.of(WbemStatus.WBEM_E_READ_ONLY, f"{cls.name}=@ cannot be written")
+        instance = self.fitted(given)
+        _complete_key(instance)
+        if instance.identity is None:
+            raise WbemError.of(WbemStatus.WBEM_E_NO_KEY, f"an instance of {cls.name} needs a value for each key")
+        with self._store.transaction():
+            old = self.find(cls, instance.keys or {})
+            if old is None and not create:
+                raise NotFound(f"{instance.relative_path} does not exist, so it cannot be updated")
+            if old is not None and not update:
+                raise WbemError.of(WbemStatus.WBEM_E_ALREADY_EXISTS, f"{instance.relative_path} exists already")
+            _keep_absent(instance, old)
+            if fold(cls.name) == _NAMESPACE:
+                self._put_namespace(instance, old)
+            else:
+                self._store.put_instance(self.namespace, instance)
+        self._located(instance)
+        return instance
+
+    def fitted(self, given: Instance) -> Instance:
+        """`given`, whose class may be an older or another client's idea of it, as an instance of the class here.
+
+        Raises WBEM_E_INVALID_OBJECT for a property that the class has not got, WBEM_E_TYPE_MISMATCH for a value.
+        """
+        made = _fitted(given, self.get_class(given.class_name))
+        self._located(made)
+        return made
+
+    def delete(self, cls: Class, keys: dict[str, Any]) -> bool:
+        """Deletes what `find` finds; False if that is nothing."""
+        if fold(cls.name) in _SINGLETONS:
+            raise WbemError.of(WbemStatus.WBEM_E_INVALID_OPERATION, f"{cls.name}=@ cannot be deleted")
+        if fold(cls.name) == _NAMESPACE:
+            found = self.find(cls, keys)
+            if found is not None:
+                self._store.delete_namespace(f"{self.namespace}\\{found['Name']}")
+            return found is not None
+        return self._store.delete_instance(self.namespace, cls.name, identity(cls, keys))
+
+    def _located(self, instance: Instance | None) -> Instance | None:
+        if instance is not None:
+            instance.namespace, instance.server = self.namespace, self._manager.server
+        return instance
+
+    # -- what stands for the namespace itself
+
+    def _namespaces(self, cls: Class) -> Iterator[Instance]:
+        for full in self._store.namespaces(self.namespace):
+            made = cls.new(Name=full.rpartition("\\")[2])
+            self._located(made)
+            yield made
+
+    def _put_namespace(self, instance: Instance, old: Instance | None) -> None:
+        """3.1.4.18.1: with its system classes, and the descriptor that NamespaceSecuritySDDL gives, or the default."""
+        full = f"{self.namespace}\\{instance['Name']}"
+        descriptor = None
+        if "NamespaceSecuritySDDL" in instance.qualifiers:
+            text = instance.qualifiers["NamespaceSecuritySDDL"].value
+            try:
+                descriptor = bytes(parse_sddl(text if isinstance(text, str) else "".join(text or ())))  # type: ignore[arg-type]
+            except SyntaxProblem as error:
+                raise WbemError.of(WbemStatus.WBEM_E_INVALID_PARAMETER, f"NamespaceSecuritySDDL: {error}") from None
+        if old is not None:
+            if descriptor is not None:
+                self._store.set_descriptor(full, descriptor)
+        else:
+            try:
+                self._manager.create_namespace(full, descriptor)
+            except InvalidNamespace as error:
+                raise WbemError.of(WbemStatus.WBEM_E_INVALID_PARAMETER, error.detail) from None
+
+    def _own(self, cls: Class) -> Instance:
+        made = cls.new()
+        if "SECURITY_DESCRIPTOR" in cls.properties:
+            made["SECURITY_DESCRIPTOR"] = bytes(self.descriptor())
+        self._located(made)
+        return made
+
+    def descriptor(self) -> SecurityDescriptor:
+        """The namespace's security descriptor: its own, or the default one."""
+        return self._manager.descriptor(self.namespace)
+
+
+def _fitted(given: Instance, cls: Class) -> Instance:
+    made = Instance(cls.shape, qualifiers=given.qualifiers)
+    made.property_qualifiers = dict(given.property_qualifiers)
+    made.values = [ABSENT] * len(made.values)
+    for declared, value in zip(given.shape.properties, given.values, strict=True):
+        if value is ABSENT:
+            continue
+        if declared.name not in cls.properties:
+            raise WbemError.of(WbemStatus.WBEM_E_INVALID_OBJECT, f"{cls.name} has no property {declared.name}")
+        made[declared.name] = value
+    return made
+
+
+def _complete_key(instance: Instance) -> None:
+    """A single string key that is NULL gets a new GUID, as WMI gives it one."""
+    keys = instance.cls.keys
+    if len(keys) == 1 and keys[0].type is CimType.STRING and instance.get(keys[0].name) is None:
+        instance[keys[0].name] = f"{{{uuid.uuid4()}}}".upper()
+
+
+def _keep_absent(instance: Instance, old: Instance | None) -> None:
+    """What the caller did not send stays as it was, or is as the class defaults it."""
+    absent: Callable[[str], Any] = (lambda name: DEFAULT) if old is None else lambda name: old.state(name)
+    for index, declared in enumerate(instance.shape.properties):
+        if instance.values[index] is ABSENT:
+            known = old is None or declared.name in old
+            instance.values[index] = absent(declared.name) if known else DEFAULT

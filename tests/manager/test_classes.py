@@ -1,0 +1,190 @@
+"""PutClass, DeleteClass and CreateClassEnum (MS-WMI 3.1.4.3.6, .8, .10)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from openwmi.cim import CimType, Class, NameMap, Property, Qualifier
+from openwmi.cim.operations import (
+    DeleteClass,
+    EnumerateClasses,
+    EnumerateInstances,
+    Flags,
+    GetObject,
+    PutClass,
+    Request,
+)
+from openwmi.errors import WbemError
+from openwmi.manager import Namespace, ObjectManager
+from openwmi.security.access import AccessRight
+from openwmi.status import WbemStatus
+from tests.manager.support import CIMV2, USER, context, grant, run
+
+E = WbemStatus
+KEY = Property("Name", CimType.STRING, qualifiers=NameMap([Qualifier.of("key")]))
+MOF = """
+class Parent { [key] string Name; };
+class Child : Parent { uint32 Value; };
+class Filled { [key] string Name; };
+class Lone { [key] string Name; };
+[dynamic, provider("Lamps")] class Lamp { [key] string Name; };
+instance of Filled { Name = "x"; };
+"""
+
+
+def with_more(cls: Class) -> Class:
+    """The class with one property more."""
+    return replace(cls.local, properties=cls.local.properties.with_items([Property("More", CimType.UINT8)]))
+
+
+@pytest.fixture(autouse=True)
+async def schema(manager: ObjectManager) -> None:
+    await manager.compile_mof(MOF, CIMV2, context())
+
+
+async def fails(namespace: Namespace, request: Request, **more: Any) -> int:
+    with pytest.raises(WbemError) as caught:
+        await run(namespace, request, context(**more))
+    assert caught.value.extended is not None
+    return caught.value.status
+
+
+async def get(namespace: Namespace, name: str) -> Class:
+    [found] = await run(namespace, GetObject(name))
+    assert isinstance(found, Class)
+    return found
+
+
+async def test_a_new_class(cimv2: Namespace) -> None:
+    await run(cimv2, PutClass(Class("New", properties=NameMap([KEY]))))
+    cls = await get(cimv2, "new")
+    assert [(p.name, p.origin, p.propagated) for p in cls.properties.each()] == [("Name", "New", False)]
+
+
+async def test_a_new_subclass(cimv2: Namespace) -> None:
+    await run(cimv2, PutClass(Class("New", "Child", properties=NameMap([Property("X", CimType.UINT8)]))))
+    cls = await get(cimv2, "New")
+    assert cls.derivation == ("Child", "Parent")
+    assert [(p.name, p.origin) for p in cls.properties.each()] == [("Name", "Parent"), ("Value", "Child"), ("X", "New")]
+    # What comes back from the server can be put again.
+    await run(cimv2, PutClass(cls))
+    assert await get(cimv2, "New") == cls
+
+
+@pytest.mark.parametrize(
+    ("cls", "flags", "status"),
+    [
+        (None, 0, E.WBEM_E_INVALID_PARAMETER),
+        (Class("_New"), 0, E.WBEM_E_INVALID_OPERATION),
+        (Class("__New"), 0, E.WBEM_E_INVALID_OPERATION),
+        (Class("New_"), 0, E.WBEM_E_INVALID_OBJECT),
+        (Class("1New"), 0, E.WBEM_E_INVALID_OBJECT),
+        (Class(""), 0, E.WBEM_E_INVALID_OBJECT),
+        (Class("N" * 4097), 0, E.WBEM_E_QUOTA_VIOLATION),
+        (Class("New", "Nothing"), 0, E.WBEM_E_NOT_FOUND),
+        (Class("New"), Flags.UPDATE_ONLY, E.WBEM_E_NOT_FOUND),
+        (Class("Lone"), Flags.CREATE_ONLY, E.WBEM_E_ALREADY_EXISTS),
+        (Class("Lone"), Flags.CREATE_ONLY | Flags.UPDATE_ONLY, E.WBEM_E_INVALID_PARAMETER),
+        (Class("Lone"), Flags.UPDATE_SAFE_MODE | Flags.UPDATE_FORCE_MODE, E.WBEM_E_INVALID_PARAMETER),
+        (Class("Lone"), Flags.ENSURE_LOCATABLE, E.WBEM_E_INVALID_PARAMETER),
+        (Class("New", "Parent", qualifiers=NameMap([Qualifier.of("abstract")])), 0, E.WBEM_E_CANNOT_BE_ABSTRACT),
+        (Class("New", "Parent", qualifiers=NameMap([Qualifier.of("singleton")])), 0, E.WBEM_E_CANNOT_BE_SINGLETON),
+        (Class("Parent", "Child"), Flags.UPDATE_FORCE_MODE, E.WBEM_E_CIRCULAR_REFERENCE),
+    ],
+)
+async def test_a_class_that_cannot_be_put(cimv2: Namespace, cls: Class | None, flags: int, status: int) -> None:
+    assert await fails(cimv2, PutClass(cls), flags=flags) == status
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "status"),
+    [
+        ("Lone", 0, None),
+        ("Parent", 0, E.WBEM_E_CLASS_HAS_CHILDREN),
+        ("Parent", Flags.UPDATE_SAFE_MODE, None),
+        ("Parent", Flags.UPDATE_FORCE_MODE, None),
+        ("Filled", 0, E.WBEM_E_CLASS_HAS_INSTANCES),
+        ("Filled", Flags.UPDATE_SAFE_MODE, E.WBEM_E_CLASS_HAS_INSTANCES),
+        ("Filled", Flags.UPDATE_FORCE_MODE, None),
+    ],
+)
+async def test_changing_a_class(cimv2: Namespace, name: str, flags: int, status: int | None) -> None:
+    cls = await get(cimv2, name)
+    await run(cimv2, PutClass(cls), context(flags=flags))  # unchanged, it may always be put
+    changed = with_more(cls)
+    if status is not None:
+        assert await fails(cimv2, PutClass(changed), flags=flags) == status
+        return
+    await run(cimv2, PutClass(changed), context(flags=flags))
+    assert "More" in (await get(cimv2, name)).properties
+    if name == "Parent":
+        assert "More" in (await get(cimv2, "Child")).properties
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        (None, E.WBEM_E_INVALID_PARAMETER),
+        ("Nothing", E.WBEM_E_NOT_FOUND),
+        ("__Event", E.WBEM_E_INVALID_OPERATION),
+        ("N" * 4097, E.WBEM_E_QUOTA_VIOLATION),
+    ],
+)
+async def test_a_class_that_cannot_be_deleted(cimv2: Namespace, name: str | None, status: int) -> None:
+    assert await fails(cimv2, DeleteClass(name)) == status
+
+
+async def test_deleting_takes_instances_and_subclasses_along(cimv2: Namespace) -> None:
+    for name in ("PARENT", "Filled"):
+        await run(cimv2, DeleteClass(name))
+    for name in ("Parent", "Child", "Filled"):
+        assert await fails(cimv2, GetObject(name)) == E.WBEM_E_NOT_FOUND
+    await run(cimv2, PutClass(Class("Filled", properties=NameMap([KEY]))))
+    assert await run(cimv2, EnumerateInstances("Filled")) == []
+
+
+@pytest.mark.parametrize("flags", [Flags.USE_AMENDED_QUALIFIERS, Flags.SHALLOW])
+async def test_deleting_knows_no_flags(cimv2: Namespace, flags: int) -> None:
+    assert await fails(cimv2, DeleteClass("Lone"), flags=flags) == E.WBEM_E_INVALID_PARAMETER
+
+
+async def listed(namespace: Namespace, superclass: str | None, flags: int = 0) -> list[str]:
+    found = await run(namespace, EnumerateClasses(superclass), context(flags=flags))
+    return [cls.name for cls in found if isinstance(cls, Class)]
+
+
+async def test_enumerating(cimv2: Namespace) -> None:
+    everything = await listed(cimv2, None)
+    assert everything == await listed(cimv2, "")
+    assert {"Parent", "Child", "Lamp", "__SystemClass", "__ExtendedStatus"} <= set(everything)
+    assert everything.index("Parent") < everything.index("Child")
+    roots = await listed(cimv2, None, Flags.SHALLOW)
+    assert "Parent" in roots
+    assert "Child" not in roots
+    assert await listed(cimv2, "parent") == ["Child"]
+    assert await listed(cimv2, "__ClassOperationEvent", Flags.SHALLOW) == [
+        "__ClassCreationEvent",
+        "__ClassDeletionEvent",
+        "__ClassModificationEvent",
+    ]
+    assert await fails(cimv2, EnumerateClasses("Nothing")) == E.WBEM_E_INVALID_CLASS
+
+
+@pytest.mark.parametrize(
+    ("request_", "needed"),
+    [
+        (PutClass(Class("New")), AccessRight.FULL_WRITE),
+        (DeleteClass("Lone"), AccessRight.FULL_WRITE),
+        (DeleteClass("Lamp"), AccessRight.WRITE_PROVIDER),
+        (PutClass(Class("N", qualifiers=NameMap([Qualifier.of("provider", "Lamps")]))), AccessRight.WRITE_PROVIDER),
+    ],
+)
+async def test_rights(manager: ObjectManager, cimv2: Namespace, request_: Request, needed: AccessRight) -> None:
+    writes = AccessRight.PARTIAL_WRITE_REP | AccessRight.FULL_WRITE | AccessRight.WRITE_PROVIDER
+    await grant(manager, AccessRight.ENABLE | writes & ~needed)
+    assert await fails(cimv2, request_, principal=USER) == E.WBEM_E_ACCESS_DENIED
+    await grant(manager, AccessRight.ENABLE | needed)
+    await run(cimv2, request_, context(USER))

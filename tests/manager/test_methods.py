@@ -1,0 +1,210 @@
+"""ExecMethod (MS-WMI 3.1.4.3.22), and the methods of __SystemSecurity (2.2.30)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from openwmi.cim import Class, Instance
+from openwmi.cim.operations import ExecMethod, GetObject
+from openwmi.errors import AccessDenied, WbemError
+from openwmi.manager import Namespace, ObjectManager
+from openwmi.providers import Provider, ProviderCall, method
+from openwmi.security.access import NAMESPACE_RIGHTS, AccessRight, default_descriptor
+from openwmi.security.descriptor import Ace, Acl, SecurityDescriptor
+from openwmi.security.principals import ADMINISTRATORS, AUTHENTICATED_USERS
+from openwmi.status import WbemStatus
+from tests.manager.support import USER, context, grant, run
+
+E = WbemStatus
+
+
+class Calculator(Provider):
+    name = "Calculator"
+    mof = """
+    [dynamic, provider("Calculator")] class Calc {
+        [key] string Name;
+        uint32 Add([in] sint32 A, [in] sint32 B, [out] sint32 Sum);
+        uint32 Fail();
+        [disabled] uint32 Never();
+        uint32 Missing();
+        [static] uint32 Make([in] string Label, [out] string Result);
+        void Nothing();
+    };
+    class Static { [key] string Name; uint32 Do(); };
+    """
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    @method
+    def Add(self, call: ProviderCall, keys: Any, a: int, b: int) -> Any:
+        self.paths.append(str(call.path))
+        return {"Sum": a + b}
+
+    @method
+    def Fail(self, call: ProviderCall, keys: Any) -> Any:
+        raise AccessDenied("not today")
+
+    @method
+    async def Make(self, call: ProviderCall, keys: Any, label: str = "none") -> Any:
+        return {"Result": f"{call.path}/{label}/{dict(keys)}"}
+
+    @method
+    def Nothing(self, call: ProviderCall, keys: Any) -> None: ...
+
+
+@pytest.fixture
+async def calculator(manager: ObjectManager) -> Calculator:
+    made = Calculator()
+    await manager.register(lambda: made, "Calculator", mof=Calculator.mof)
+    return made
+
+
+async def arguments(namespace: Namespace, method_name: str, **values: Any) -> Instance:
+    [cls] = await run(namespace, GetObject("Calc"))
+    assert isinstance(cls, Class)
+    declared = cls.methods[method_name].in_class
+    assert declared is not None
+    return declared.new(values)
+
+
+async def test_out_parameters(cimv2: Namespace, calculator: Calculator) -> None:
+    given = await arguments(cimv2, "Add", A=2, B=3)
+    [out] = await run(cimv2, ExecMethod("Calc='x'", "ADD", given))
+    assert isinstance(out, Instance)
+    assert (out.class_name, out.to_dict()) == ("__PARAMETERS", {"Sum": 5, "ReturnValue": 0})
+    assert calculator.paths == ['Calc.Name="x"']
+
+
+async def test_a_static_method(cimv2: Namespace, calculator: Calculator) -> None:
+    [out] = await run(cimv2, ExecMethod("Calc", "Make"))
+    assert isinstance(out, Instance)
+    assert out["Result"] == "Calc/none/{}"
+    given = await arguments(cimv2, "Make", Label="l")
+    [out] = await run(cimv2, ExecMethod("Calc='x'", "Make", given))
+    assert isinstance(out, Instance)
+    assert out["Result"] == "Calc.Name=\"x\"/l/{'Name': 'x'}"
+
+
+async def test_a_method_that_returns_nothing(cimv2: Namespace, calculator: Calculator) -> None:
+    assert await run(cimv2, ExecMethod("Calc='x'", "Nothing")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "parameters", "status"),
+    [
+        (None, "Add", None, E.WBEM_E_INVALID_PARAMETER),
+        ("Calc='x'", None, None, E.WBEM_E_INVALID_PARAMETER),
+        ("Calc=", "Add", None, E.WBEM_E_INVALID_OBJECT_PATH),
+        ("Calc", "Add", None, E.WBEM_E_INVALID_OBJECT_PATH),
+        ("Nothing='x'", "Add", None, E.WBEM_E_INVALID_CLASS),
+        ("Calc='x'", "Unknown", None, E.WBEM_E_INVALID_METHOD),
+        ("Calc='x'", "get_instance", None, E.WBEM_E_INVALID_METHOD),
+        ("Calc='x'", "Never", None, E.WBEM_E_METHOD_DISABLED),
+        ("Calc='x'", "Missing", None, E.WBEM_E_METHOD_NOT_IMPLEMENTED),
+        ("Static='x'", "Do", None, E.WBEM_E_METHOD_NOT_IMPLEMENTED),
+        ("Calc='x'", "Fail", None, E.WBEM_E_ACCESS_DENIED),
+        ("Calc='x'", "Fail", {"A": 1}, E.WBEM_E_INVALID_METHOD_PARAMETERS),
+        ("Calc='x'", "Make", {"A": 1}, E.WBEM_E_INVALID_METHOD_PARAMETERS),
+        ("Calc='x'", "Make", {"A": None}, E.WBEM_S_NO_ERROR),
+        ("Calc='x'", "Add", {"A": 1}, E.WBEM_E_PROVIDER_FAILURE),
+    ],
+)
+async def test_a_call_that_fails(
+    cimv2: Namespace,
+    calculator: Calculator,
+    path: str | None,
+    name: str | None,
+    parameters: dict[str, Any] | None,
+    status: int,
+) -> None:
+    given = None if parameters is None else await arguments(cimv2, "Add", **parameters)
+    request = ExecMethod(path, name, given)
+    if status == E.WBEM_S_NO_ERROR:
+        await run(cimv2, request)
+        return
+    with pytest.raises(WbemError) as caught:
+        await run(cimv2, request)
+    assert caught.value.status == status
+    assert caught.value.extended is not None
+    assert caught.value.extended["Operation"] == "ExecMethod"
+
+
+async def test_a_parameter_of_another_type(cimv2: Namespace, calculator: Calculator) -> None:
+    [cls] = await run(cimv2, GetObject("Calc"))
+    assert isinstance(cls, Class)
+    label = cls.methods["Make"].in_class
+    assert label is not None
+    odd = Class("__PARAMETERS", properties=type(label.properties)(
+        type(p)("A", p.type) for p in label.properties.each()
+    ))  # fmt: skip
+    with pytest.raises(WbemError) as caught:
+        await run(cimv2, ExecMethod("Calc='x'", "Add", odd.new(A="text")))
+    assert caught.value.status == E.WBEM_E_INVALID_METHOD_PARAMETERS
+
+
+@pytest.mark.parametrize(
+    ("rights", "remote", "allowed"),
+    [
+        (AccessRight.METHOD_EXECUTE, False, True),
+        (AccessRight.METHOD_EXECUTE, True, False),
+        (AccessRight.METHOD_EXECUTE | AccessRight.REMOTE_ENABLE, True, True),
+        (AccessRight.ENABLE | AccessRight.REMOTE_ENABLE | AccessRight.FULL_WRITE, True, False),
+    ],
+)
+async def test_rights(
+    manager: ObjectManager,
+    cimv2: Namespace,
+    calculator: Calculator,
+    rights: AccessRight,
+    remote: bool,
+    allowed: bool,
+) -> None:
+    await grant(manager, rights)
+    ctx = context(USER, remote=remote)
+    if allowed:
+        await run(cimv2, ExecMethod("Calc", "Make"), ctx)
+    else:
+        with pytest.raises(AccessDenied):
+            await run(cimv2, ExecMethod("Calc", "Make"), ctx)
+
+
+# -- __SystemSecurity
+
+
+async def system_security(namespace: Namespace, name: str, ctx: Any = None, **values: Any) -> Instance:
+    [cls] = await run(namespace, GetObject("__SystemSecurity"))
+    assert isinstance(cls, Class)
+    declared = cls.methods[name].in_class
+    given = None if declared is None else declared.new(values)
+    [out] = await run(namespace, ExecMethod("__SystemSecurity=@", name, given), ctx or context())
+    assert isinstance(out, Instance)
+    return out
+
+
+async def test_the_security_descriptor(cimv2: Namespace) -> None:
+    out = await system_security(cimv2, "GetSD")
+    assert SecurityDescriptor.from_bytes(out["SD"]) == default_descriptor()
+    everybody = Acl((Ace.allow(AUTHENTICATED_USERS, AccessRight.ENABLE | AccessRight.METHOD_EXECUTE),))
+    changed = SecurityDescriptor(ADMINISTRATORS, ADMINISTRATORS, everybody)
+    assert (await system_security(cimv2, "SetSD", SD=bytes(changed)))["ReturnValue"] == 0
+    out = await system_security(cimv2, "GetSD")
+    assert SecurityDescriptor.from_bytes(out["SD"]) == changed
+    ctx = context(USER)
+    assert (await system_security(cimv2, "GetCallerAccessRights", ctx))["rights"] == 3
+    for name, values in (("GetSD", {}), ("SetSD", {"SD": bytes(changed)})):
+        with pytest.raises(AccessDenied):
+            await system_security(cimv2, name, ctx, **values)
+
+
+async def test_an_administrator_s_rights(cimv2: Namespace) -> None:
+    assert (await system_security(cimv2, "GetCallerAccessRights"))["rights"] & NAMESPACE_RIGHTS == NAMESPACE_RIGHTS
+
+
+@pytest.mark.parametrize("data", [None, b"", b"\x01\x00\x04\x80", b"\xff" * 100])
+async def test_a_descriptor_that_is_none(cimv2: Namespace, data: bytes | None) -> None:
+    with pytest.raises(WbemError) as caught:
+        await system_security(cimv2, "SetSD", SD=data)
+    assert caught.value.status == E.WBEM_E_INVALID_PARAMETER
