@@ -190,7 +190,7 @@ ALL = Class("All", properties=NameMap([Property(type_name(t, a), t, a) for t in 
         ('{"v":1,"p":{"uint8":1.0}}', r"instance\.uint8"),
         ('{"v":1,"p":{"uint8":true}}', r"instance\.uint8"),
         ('{"v":1,"p":{"boolean":1}}', r"instance\.boolean"),
-        ('{"v":1,"p":{"string":1}}', r"instance\.string .*str is expected"),
+        ('{"v":1,"p":{"string":1}}', r"instance\.string .*is not a value of string"),
         ('{"v":1,"p":{"char16":"ab"}}', r"instance\.char16"),
         ('{"v":1,"p":{"real32":"x"}}', r"instance\.real32"),
         ('{"v":1,"p":{"real32":1e300}}', r"instance\.real32"),

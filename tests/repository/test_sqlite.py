@@ -5,13 +5,15 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from openwmi.errors import ConfigurationError, WbemError
 from openwmi.repository import SqliteStore, database
-from tests.repository.models import BASE, NS, SCHEMA
+from tests.repository.models import BASE, DERIVED, NS, SCHEMA
+from tests.repository.support import ROW, edit, filled, first_layout
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,15 +21,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "repository.db"
-
-
-def filled(path: Path) -> None:
-    with SqliteStore(path) as store:
-        store.create_namespace("root", b"sd")
-        store.create_namespace(NS)
-        for cls in SCHEMA:
-            store.put_class(NS, cls)
-        store.put_instance(NS, BASE.new(Id=1, Note="kept"))
 
 
 def run(code: str, *arguments: object) -> subprocess.Popen[str]:
@@ -40,13 +33,6 @@ def run(code: str, *arguments: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
-
-
-def edit(path: Path, sql: str) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute(sql)
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
 
 
 def test_everything_is_there_again(path: Path) -> None:
@@ -68,47 +54,6 @@ def test_writes_are_synchronised(path: Path) -> None:
         assert store._row("PRAGMA user_version")[0] == database.LAYOUT
 
 
-WRITER = """
-import sys
-from openwmi.repository import SqliteStore
-from tests.repository.models import BASE, NS
-from openwmi.cim import identity
-first, store = int(sys.argv[2]), SqliteStore(sys.argv[1])
-for number in range(first, first + 100_000):
-    with store.transaction():
-        store.put_instance(NS, BASE.new(Id=number, Note="x" * 500))
-        store.put_instance(NS, BASE.new(Id=number + 1_000_000_000))
-    if number % 3 == 0:
-        store.delete_instance(NS, "Base", identity(BASE, {"Id": number}))
-        print("-", number, flush=True)
-    else:
-        print("+", number, flush=True)
-"""
-
-
-def test_acknowledged_writes_survive_a_kill(path: Path) -> None:
-    filled(path)
-    there, gone = {1}, set[int]()
-    for round_ in range(4):
-        process = run(WRITER, path, 1000 * (round_ + 1))
-        assert process.stdout is not None
-        for _ in range(20 + 7 * round_):
-            sign, number = process.stdout.readline().split()
-            (there if sign == "+" else gone).add(int(number))
-        process.kill()
-        for line in process.stdout.read().splitlines():
-            if line.count(" ") == 1 and len(line) == 6:  # a whole line
-                (there if line[0] == "+" else gone).add(int(line[2:]))
-        process.communicate()
-        with SqliteStore(path) as store:
-            assert store.check() == []
-            found = {instance["Id"] for instance in store.instances(NS, "Base")}
-        assert there <= found
-        assert not gone & found
-        pairs = {number - 1_000_000_000 for number in found if number > 1_000_000_000}
-        assert {number for number in found if 1 < number < 1_000_000_000} <= pairs
-
-
 HOLDER = """
 import sys
 from openwmi.repository import SqliteStore
@@ -125,6 +70,10 @@ def test_one_process_at_a_time(path: Path) -> None:
     assert process.stdout.readline() == "open\n"
     with pytest.raises(ConfigurationError, match="open in another process: stop"):
         SqliteStore(path)
+    reader = sqlite3.connect(path, timeout=0)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):  # nobody sees a state that is not in the file yet
+        reader.execute("SELECT name FROM namespaces")
+    reader.close()
     process.kill()
     process.communicate()
     with SqliteStore(path) as store:
@@ -196,23 +145,67 @@ def test_an_empty_file_becomes_a_repository(path: Path) -> None:
 def test_an_older_layout_is_migrated(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(path)
     monkeypatch.setattr(database, "STEPS", (*database.STEPS, ("CREATE TABLE more (x)", "INSERT INTO more VALUES (1)")))
-    monkeypatch.setattr(database, "LAYOUT", 2)
+    monkeypatch.setattr(database, "LAYOUT", database.LAYOUT + 1)
     for _ in range(2):
         with SqliteStore(path) as store:
             assert store._run("SELECT x FROM more").fetchall() == [(1,)]
             assert [i.to_dict() for i in store.instances(NS, "Base")] == [{"Id": 1, "Note": "kept"}]
-    assert int.from_bytes(path.read_bytes()[60:64], "big") == 2
+    assert int.from_bytes(path.read_bytes()[60:64], "big") == database.LAYOUT
+
+
+def schema_of(store: SqliteStore) -> list[tuple[str, str]]:
+    found = store._rows("SELECT name, sql FROM sqlite_master ORDER BY name")
+    return [(name, "".join((sql or "").split())) for name, sql in found]
+
+
+def test_the_first_layout_is_migrated(path: Path) -> None:
+    """A file as the first version wrote it: nothing is lost, and enumerations keep their order."""
+    assert int.from_bytes(b"oWMI", "big") == 1867992393
+    first_layout(path)
+    with SqliteStore(path) as store:
+        assert store.verify() == []
+        assert store.descriptor("root") == b"\0\xff"
+        assert [store.get_class(NS, cls.name) for cls in (BASE, DERIVED)] == [BASE, DERIVED]
+        assert [i.to_dict() for i in store.instances(NS, "Base", deep=True)] == [
+            {"Id": 20, "Note": None},
+            {"Id": 30, "Note": "nothing", "Extra": b"\0\xff"},
+            {"Id": 5, "Note": "nothing", "Extra": None},
+            {"Id": 10, "Note": "nothing", "Extra": None},
+        ]
+        store.put_instance(NS, DERIVED.new(Id=1))
+        assert [i["Id"] for i in store.instances(NS, "Derived")] == [30, 5, 10, 1]
+        assert store.delete_instance(NS, "Base", "id=n2:30")
+        schema = schema_of(store)
+    assert int.from_bytes(path.read_bytes()[60:64], "big") == database.LAYOUT
+    with SqliteStore(path.with_name("new.db")) as new:
+        assert schema_of(new) == schema
+
+
+def test_a_newer_layout_in_the_log_is_refused(path: Path, tmp_path: Path) -> None:
+    """The header in the file is older than the log beside it: what counts is the log."""
+    filled(path)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("PRAGMA user_version = 99")
+    crashed = tmp_path / "crashed.db"
+    for suffix in ("", "-wal"):
+        Path(f"{crashed}{suffix}").write_bytes(Path(f"{path}{suffix}").read_bytes())
+    writer.close()
+    assert int.from_bytes(crashed.read_bytes()[60:64], "big") == database.LAYOUT
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="newer openwmi"):
+            SqliteStore(crashed)
+    assert int.from_bytes(crashed.read_bytes()[60:64], "big") == 99
 
 
 def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(path)
     monkeypatch.setattr(database, "STEPS", (*database.STEPS, ("CREATE TABLE more (x)", "CREATE TABLE more (x)")))
-    monkeypatch.setattr(database, "LAYOUT", 2)
+    monkeypatch.setattr(database, "LAYOUT", database.LAYOUT + 1)
     with pytest.raises(ConfigurationError, match="more already exists"):
         SqliteStore(path)
     monkeypatch.undo()
     with SqliteStore(path) as store:
-        assert store._row("PRAGMA user_version")[0] == 1
+        assert store._row("PRAGMA user_version")[0] == database.LAYOUT
         assert store._row("SELECT count(*) FROM sqlite_master WHERE name = 'more'")[0] == 0
         assert store.class_names(NS)
 
@@ -220,8 +213,8 @@ def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        ('UPDATE instances SET data = \'{"v":1,"p":{"id":"one"}}\'', r"instances row 1: instance\.Id"),
-        ("UPDATE instances SET data = '{'", "instances row 1: JSON"),
+        ('UPDATE instances SET data = \'{"v":1,"p":{"id":"one"}}\'', rf"instances row {ROW}: instance\.Id"),
+        ("UPDATE instances SET data = '{'", f"instances row {ROW}: JSON"),
         ("UPDATE classes SET declaration = '[]' WHERE id = 1", "classes row 1: JSON"),
         ("DELETE FROM classes WHERE id = 1", "superclass is missing"),
         ("UPDATE classes SET parent = 2 WHERE id = 1", "superclass is missing"),
@@ -240,7 +233,7 @@ def test_orphans_are_found(path: Path) -> None:
     filled(path)
     edit(path, "DELETE FROM classes WHERE id = 1")
     with SqliteStore(path) as store:
-        assert "instances row 1: what it belongs to in classes is gone" in store.check()
+        assert f"instances row {ROW}: what it belongs to in classes is gone" in store.check()
 
 
 def fill(store: SqliteStore) -> None:
@@ -260,3 +253,22 @@ def test_a_full_disk_undoes_the_write(path: Path) -> None:
         assert [i["Id"] for i in store.instances(NS, "Base")] == [1]
         store.put_instance(NS, BASE.new(Id=2))
         assert store.check() == []
+
+
+def careless(store: SqliteStore) -> None:
+    with store.transaction():
+        store.put_instance(NS, BASE.new(Id=5))
+        with suppress(WbemError):
+            store.put_instance(NS, BASE.new(Id=6, Note="x" * 100_000))
+        store.put_instance(NS, BASE.new(Id=7))
+
+
+def test_a_transaction_that_the_disk_undid_takes_no_more(path: Path) -> None:
+    """A caller that swallows the failure does not get the rest of its transaction written without the first part."""
+    filled(path)
+    with SqliteStore(path) as store:
+        store._run(f"PRAGMA max_page_count = {store._row('PRAGMA page_count')[0] + 2}")
+        with pytest.raises(WbemError, match="undone"):
+            careless(store)
+        assert [i["Id"] for i in store.instances(NS, "Base")] == [1]
+        store.put_instance(NS, BASE.new(Id=8))

@@ -4,8 +4,8 @@ A file is ours if its header carries our application id; its user version is the
 up to date in one transaction; a newer one, a foreign file, or one that another process has open is a
 `ConfigurationError` that says what to do, and the file stays as it was.
 
-One process at a time: the connection takes SQLite's exclusive lock when it opens and keeps it (which also saves the
-locking on every transaction, and the shared-memory file). The lock goes with the process, however that ends.
+One process at a time, readers too: the connection takes SQLite's exclusive lock when it opens and keeps it (which also
+saves the locking on every transaction, and the shared-memory file). The lock goes with the process, however that ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 
 from openwmi.errors import ConfigurationError
 
-__all__ = ["APPLICATION_ID", "LAYOUT", "connect"]
+__all__ = ["APPLICATION_ID", "CLASS_SHIFT", "LAYOUT", "Damaged", "connect", "stage"]
 
 APPLICATION_ID: Final = int.from_bytes(b"oWMI", "big")
 
@@ -30,7 +30,6 @@ _LOCK_WAIT: Final = 0.5  # seconds; enough for a process that is just closing th
 # classes: `declaration` is the local one (openwmi.repository.serial). Ids are never used again, so that an iterator
 # cannot run on into another class.
 # instances: `origin` is the class that settles the keys, whose whole hierarchy shares one space of identities.
-# Rows of a class are found by `instances_of_class` in the order of their ids, which is the table's own order.
 _FIRST_LAYOUT: Final = (
     """CREATE TABLE namespaces (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -60,30 +59,84 @@ _FIRST_LAYOUT: Final = (
     "CREATE INDEX instances_of_class ON instances (class)",
 )
 
-# Step n brings layout n to n + 1; an empty file has layout 0.
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST_LAYOUT,)
+CLASS_SHIFT: Final = 36
+"""An instance's id is its class's id, shifted by this, and a number within the class (see the second layout)."""
+
+# Instead of an index, a class's instances lie together: `id` has the class in its upper bits, so that a class is one
+# range of the table, in the order of creation, and a delete touches two B-trees rather than three.
+_SECOND_LAYOUT: Final = (
+    "ALTER TABLE instances RENAME TO instances_before",
+    f"""CREATE TABLE instances (
+        id INTEGER PRIMARY KEY,
+        origin INTEGER NOT NULL REFERENCES classes,
+        identity BLOB NOT NULL,
+        class INTEGER NOT NULL REFERENCES classes,
+        data TEXT NOT NULL,
+        UNIQUE (origin, identity),
+        CHECK (id >> {CLASS_SHIFT} = class)
+    )""",
+    f"""INSERT INTO instances (id, origin, identity, class, data)
+        SELECT (class << {CLASS_SHIFT}) + id, origin, identity, class, data FROM instances_before ORDER BY class, id""",  # noqa: S608
+    "DROP TABLE instances_before",
+)
+
+# Step n brings layout n to n + 1; an empty file has layout 0. A step that was released does not change any more.
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST_LAYOUT, _SECOND_LAYOUT)
 
 LAYOUT: Final = len(STEPS)
+
+
+class Damaged(ConfigurationError):
+    """The file is, or was, a repository, but SQLite cannot make sense of it."""
 
 
 def connect(path: Path | None) -> sqlite3.Connection:
     """The open database, in its newest layout; one in memory without a path. `ConfigurationError` if it cannot be."""
     if path is None:
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        _migrate(connection)
+        _migrate(connection, Path(":memory:"))
         return connection
     is_new = _inspect(path)
     opened: sqlite3.Connection | None = None
     try:
         opened = sqlite3.connect(path, timeout=_LOCK_WAIT, isolation_level=None, check_same_thread=False)
-        _prepare(opened)
-    except sqlite3.Error as error:
+        _prepare(opened, path)
+    except (sqlite3.Error, ConfigurationError) as error:
         if opened is not None:
             opened.close()
         if is_new:
             _discard(path)
+        if isinstance(error, ConfigurationError):
+            raise
         raise _problem(path, error) from None
     return opened
+
+
+def stage(path: Path) -> sqlite3.Connection:
+    """A private copy of the repository at `path`, which is only read, in the newest layout.
+
+    The copy is in a temporary file that goes with the connection. Raises `ConfigurationError` as `connect` does.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        raise ConfigurationError(f"there is no repository in {path}")
+    _inspect(path)
+    staged = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    try:
+        source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_LOCK_WAIT)
+        try:
+            # Fails at once if another process has the file; the copy itself would wait for ever.
+            source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            source.backup(staged)
+        finally:
+            source.close()
+        _migrate(staged, path)
+    except sqlite3.Error as error:
+        staged.close()
+        raise _problem(path, error) from None
+    except ConfigurationError:
+        staged.close()
+        raise
+    return staged
 
 
 def _inspect(path: Path) -> bool:
@@ -99,13 +152,16 @@ def _inspect(path: Path) -> bool:
         return False
     if header[: len(_MAGIC)] != _MAGIC or int.from_bytes(header[_APPLICATION_ID], "big") != APPLICATION_ID:
         raise ConfigurationError(f"{path} is not a repository of openwmi: name another file")
-    version = int.from_bytes(header[_USER_VERSION], "big")
+    _check_version(path, int.from_bytes(header[_USER_VERSION], "big"))
+    return False
+
+
+def _check_version(path: Path, version: int) -> None:
     if version > LAYOUT:
         raise ConfigurationError(
             f"the repository {path} was written by a newer openwmi (layout {version}; this one knows {LAYOUT}):"
             " upgrade openwmi, or name another file"
         )
-    return False
 
 
 def _create(path: Path) -> bool:
@@ -126,21 +182,22 @@ def _discard(path: Path) -> None:
         path.unlink()
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA synchronous = FULL")
     # Takes the lock, for as long as the connection lives, and finds out whether the file can be written.
     connection.execute("BEGIN EXCLUSIVE")
     connection.execute("COMMIT")
-    _migrate(connection)
+    _migrate(connection, path)
     # Only now: the header has our mark before a log could hold the only copy of it.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA cache_size = -65536")  # KiB
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Brings the layout up to date in one transaction, and its version into the file's header."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    _check_version(path, version)  # again: a log that is still beside the file may know better than its header
     if version == LAYOUT:
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -167,4 +224,6 @@ def _problem(path: Path, error: sqlite3.Error) -> ConfigurationError:
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return ConfigurationError(f"the repository {path}, or its folder, cannot be written to: {error}")
-    return ConfigurationError(f"the repository {path} cannot be opened: {error}; restore it from a backup")
+    if code == sqlite3.SQLITE_FULL:
+        return ConfigurationError(f"the repository {path} cannot be opened: {error}")
+    return Damaged(f"the repository {path} cannot be opened: {error}; restore it from a backup")

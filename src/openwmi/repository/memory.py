@@ -14,4 +14,4 @@ class MemoryStore(SqliteStore):
     """Static objects in memory."""
 
     def __init__(self) -> None:
-        self._open(None)
+        super().__init__(None)

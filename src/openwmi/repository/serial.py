@@ -22,12 +22,13 @@ import binascii
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 
 from openwmi.cim import (
     ABSENT,
     DEFAULT,
+    INTEGER_RANGES,
     CimType,
     Class,
     DateTime,
@@ -53,7 +54,16 @@ VERSION: Final = 1
 MAX_DEPTH: Final = 32
 """How deep embedded objects may nest: each level costs a few stack frames."""
 
-_PLAN: Final = "repository"
+_PLAN_IN: Final = "repository: in"
+_PLAN_OUT: Final = "repository: out"
+
+_PLAIN: Final[dict[CimType, type[Any]]] = {
+    CimType.STRING: str,
+    CimType.REFERENCE: str,
+    CimType.BOOLEAN: bool,
+    **dict.fromkeys(INTEGER_RANGES, int),
+}
+"""The types whose values are JSON's own, and what Python makes of them."""
 
 Json = dict[str, Any]
 
@@ -81,28 +91,31 @@ def decode_instance(text: str, cls: Class) -> Instance:
     return _instance_in(_load(text), cls, "instance", 0)
 
 
-def _dump(value: Json) -> str:
-    # Only ASCII: lone surrogates pass as escapes, and the database need not know about them.
-    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+# Made once: `json.dumps` and `json.loads` would make them anew for each call. Only ASCII is written: lone surrogates
+# pass as escapes, and the database need not know about them.
+_dump: Final = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+_parse: Final = json.JSONDecoder(parse_constant=_no_constant).raw_decode
 
 
 def _load(text: str) -> Json:
     try:
-        found = json.loads(text, parse_constant=_no_constant)
+        found, end = _parse(text)
     except RecursionError:
         raise DecodeError("JSON", 0, "nested too deeply") from None
     except ValueError as error:
         at = error.pos if isinstance(error, json.JSONDecodeError) else 0
         raise DecodeError("JSON", at, str(error)) from None
+    if end != len(text):
+        raise DecodeError("JSON", end, "something follows the object")
     if not isinstance(found, dict):
         raise DecodeError("JSON", 0, "an object is expected")
     if found.get("v") != VERSION:
         raise DecodeError("v", 0, f"the encoding's version is {found.get('v')!r:.20}, known is {VERSION}")
     return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
 
 
 # -- values: one function per type and direction, chosen once per property
@@ -185,17 +198,15 @@ def _object_in(raw: Json, where: str, depth: int) -> Class | Instance:
 
 def _instance_out(instance: Instance, depth: int) -> Json:
     shape = instance.shape
+    plan = _plan_out(shape)
     values: Json = {}
-    absent = []
-    for declared, value in zip(shape.properties, instance.values, strict=True):
-        if value is ABSENT:
-            absent.append(fold(declared.name))
-        elif value is not DEFAULT:
-            values[fold(declared.name)] = _value_out(value, declared.type, declared.is_array, depth)
     out: Json = {"p": values}
-    if absent:
-        out["a"] = absent
-    if shape.properties != tuple(shape.cls.properties.each()):
+    for (name, write), value in zip(plan.writers, instance.values, strict=True):
+        if value is ABSENT:
+            out.setdefault("a", []).append(name)
+        elif value is not DEFAULT:
+            values[name] = value if value is None or write is None else write(value, depth)
+    if not plan.is_whole:
         own = shape.cls.properties
         out["s"] = [
             fold(p.name) if p.name in own and own[p.name] == p else _property_out(p, depth) for p in shape.properties
@@ -209,20 +220,58 @@ def _instance_out(instance: Instance, depth: int) -> Json:
     return out
 
 
+_Writer = Callable[[Any, int], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _PlanOut:
+    """For each slot the folded name and what writes its value (None: JSON takes it as it is)."""
+
+    writers: tuple[tuple[str, _Writer | None], ...]
+    is_whole: bool
+
+
+def _plan_out(shape: Shape) -> _PlanOut:
+    found: _PlanOut | None = shape.plans.get(_PLAN_OUT)
+    if found is None:
+        writers = tuple((fold(p.name), _writer(p)) for p in shape.properties)
+        found = _PlanOut(writers, shape.properties == tuple(shape.cls.properties.each()))
+        shape.plans[_PLAN_OUT] = found
+    return found
+
+
+def _writer(declared: Property) -> _Writer | None:
+    if declared.type in _PLAIN and not declared.is_array:
+        return None
+    return lambda value, depth: _value_out(value, declared.type, declared.is_array, depth)
+
+
 def _instance_in(raw: Json, cls: Class, where: str, depth: int) -> Instance:
     shape = _shape_in(raw, cls, where, depth) if "s" in raw or "t" in raw else cls.shape
     values: list[Any] = [DEFAULT] * len(shape.properties)
-    plan = _plan(shape)
-    for name, item in _typed(raw.get("p"), dict, f"{where}.p").items():
-        slot = plan.get(name)
+    find = _plan_in(shape).get
+    found = raw.get("p")
+    for name, item in (found if type(found) is dict else _typed(found, dict, f"{where}.p")).items():
+        slot = find(name)
         if slot is not None:
-            at, read = slot
-            values[at] = read(item, where, depth)
-    for name in _typed(raw.get("a", []), list, f"{where}.a"):
-        index = shape.index.get(_typed(name, str, f"{where}.a"))
-        if index is not None:
-            values[index] = ABSENT
+            at, kind, low, high, read = slot
+            # What needs no conversion, and that is nearly everything, is only checked.
+            if item is None or (type(item) is kind and (low is None or low <= item <= high)):
+                values[at] = item
+            else:
+                values[at] = read(item, where, depth)
     instance = Instance.of_values(shape, values)
+    if len(raw) > (2 if "v" in raw else 1):
+        _rest_in(instance, raw, where, depth)
+    return instance
+
+
+def _rest_in(instance: Instance, raw: Json, where: str, depth: int) -> None:
+    """What most instances have not got: absent properties and qualifiers."""
+    for name in _typed(raw.get("a", []), list, f"{where}.a"):
+        index = instance.shape.index.get(_typed(name, str, f"{where}.a"))
+        if index is not None:
+            instance.values[index] = ABSENT
     if "q" in raw:
         instance.qualifiers = _qualifiers_in(raw["q"], f"{where}.q", depth)
     if "pq" in raw:
@@ -230,7 +279,6 @@ def _instance_in(raw: Json, cls: Class, where: str, depth: int) -> Instance:
             name: _qualifiers_in(q, f"{where}.pq.{name}", depth)
             for name, q in _typed(raw["pq"], dict, f"{where}.pq").items()
         }
-    return instance
 
 
 def _shape_in(raw: Json, cls: Class, where: str, depth: int) -> Shape:
@@ -246,29 +294,26 @@ def _shape_in(raw: Json, cls: Class, where: str, depth: int) -> Shape:
 
 
 _Reader = Callable[[Any, str, int], Any]
+_Slot = tuple[int, type[Any] | None, Any, Any, _Reader]
+"""The index, the type of what is taken as it is and its limits, and what reads anything else, or says what is wrong."""
 
 
-def _plan(shape: Shape) -> dict[str, tuple[int, _Reader]]:
-    """For each folded name the slot and what reads its value, worked out once per shape."""
-    found: dict[str, tuple[int, _Reader]] | None = shape.plans.get(_PLAN)
+def _plan_in(shape: Shape) -> dict[str, _Slot]:
+    """For each folded name its slot, worked out once per shape."""
+    found: dict[str, _Slot] | None = shape.plans.get(_PLAN_IN)
     if found is None:
-        found = {fold(p.name): (i, _reader(p)) for i, p in enumerate(shape.properties)}
-        shape.plans[_PLAN] = found
+        found = {fold(p.name): _slot(i, p) for i, p in enumerate(shape.properties)}
+        shape.plans[_PLAN_IN] = found
     return found
 
 
-def _reader(declared: Property) -> _Reader:
-    if declared.type is CimType.STRING and not declared.is_array:
-        # The commonest property by far: worth a path without `conform`.
-        def read_string(raw: Any, where: str, depth: int) -> Any:
-            return raw if raw is None or type(raw) is str else _typed(raw, str, f"{where}.{declared.name}")
-
-        return read_string
-
+def _slot(index: int, declared: Property) -> _Slot:
     def read(raw: Any, where: str, depth: int) -> Any:
         return _value_in(raw, declared.type, declared.is_array, f"{where}.{declared.name}", depth)
 
-    return read
+    kind = None if declared.is_array else _PLAIN.get(declared.type)
+    low, high = INTEGER_RANGES.get(declared.type, (None, None))
+    return index, kind, low, high, read
 
 
 # -- declarations

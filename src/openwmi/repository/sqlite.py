@@ -1,29 +1,43 @@
-"""The `Store` in an SQLite file: one connection, one lock, prepared statements, a cache of resolved classes.
+"""The `Store` in an SQLite file: namespaces, classes with a cache of resolved ones, instances.
 
-Durable: the write-ahead log is synchronised before a write returns (``synchronous = FULL``). The lock is held for one
-statement, one page of an enumeration, or one transaction.
+What is done to one instance by its name is one statement: it finds, checks and writes, and is a transaction by itself.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from openwmi.cim import Class, Instance, fold, split_namespace
-from openwmi.errors import DecodeError, InvalidClass, InvalidNamespace, SyntaxProblem, WbemError
-from openwmi.repository.database import connect
+from openwmi.errors import (
+    ConfigurationError,
+    DecodeError,
+    InvalidClass,
+    InvalidNamespace,
+    OperationCancelled,
+    SyntaxProblem,
+    WbemError,
+)
+from openwmi.repository.conditions import Condition, compile_conditions, named_identity
+from openwmi.repository.database import CLASS_SHIFT, LAYOUT, Damaged, stage
+from openwmi.repository.engine import Engine
 from openwmi.repository.serial import decode_class, decode_instance, encode_class, encode_instance
+from openwmi.repository.store import NamespaceInfo, RepositoryInfo
 from openwmi.status import WbemStatus
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqliteStore", "checked"]
 
 PAGE: Final = 256
 """Instances that an enumeration reads at a time."""
+
+SCAN: Final = 16384
+"""Instances that one statement looks at for those that meet conditions."""
+
+MAX_PROBLEMS: Final = 100
+"""Problems that `verify` lists."""
 
 CACHED_CLASSES: Final = 4000
 """Resolved classes kept in memory: more than the whole DMTF schema has."""
@@ -35,6 +49,23 @@ _BELOW_NAMESPACE: Final = """
     WITH RECURSIVE below(id) AS
         (SELECT ? UNION ALL SELECT namespaces.id FROM namespaces JOIN below ON parent = below.id)
 """
+_DELETE_INSTANCES_OF: Final = f"""
+    DELETE FROM instances WHERE id IN (
+        SELECT instances.id FROM {{}} CROSS JOIN instances
+        ON instances.id BETWEEN classes.id << {CLASS_SHIFT} AND (classes.id + 1 << {CLASS_SHIFT}) - 1
+    )
+"""  # noqa: S608
+
+# The number within the class is the next after the highest in use.
+_PUT: Final = """
+    INSERT INTO instances (id, origin, identity, class, data) VALUES (
+        coalesce((SELECT id FROM instances WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1), ?1) + 1, ?3, ?4, ?5, ?6
+    ) ON CONFLICT (origin, identity) DO UPDATE SET data = excluded.data WHERE class = excluded.class
+"""
+_GET: Final = "SELECT id, class, data FROM instances WHERE origin = ? AND identity = ?"
+_FIND: Final = "SELECT id, class FROM instances WHERE origin = ? AND identity = ?"
+_DELETE: Final = "DELETE FROM instances WHERE origin = ? AND identity = ? AND id BETWEEN ? AND ?"
+_EVERY: Final = (0, 2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,77 +77,34 @@ class _Entry:
     origin: int
     cls: Class
 
+    @property
+    def first(self) -> int:
+        """The lowest id that an instance of the class can have."""
+        return self.id << CLASS_SHIFT
 
-class SqliteStore:
+    @property
+    def last(self) -> int:
+        """The highest one."""
+        return (self.id + 1 << CLASS_SHIFT) - 1
+
+
+class SqliteStore(Engine):
     """Static objects in the SQLite file `path`, which is created if it is not there.
 
     Raises `ConfigurationError` if the file is not ours, too new, unwritable, or open in another process.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self._open(Path(path))
-
-    def _open(self, path: Path | None) -> None:
-        self._name = "in memory" if path is None else str(path)
-        self._lock = threading.RLock()
-        self._depth = 0
+    def __init__(self, path: Path | str | None) -> None:
         self._namespaces: dict[str, tuple[int, str]] = {}
         self._by_name: dict[tuple[int, str], _Entry] = {}
         self._by_id: dict[int, _Entry] = {}
-        self._connection: sqlite3.Connection | None = connect(path)
+        super().__init__(None if path is None else Path(path))
 
     def __enter__(self) -> SqliteStore:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def close(self) -> None:
-        """Releases the store. Closing it again does nothing."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-                self._forget()
-
-    # -- statements and transactions
-
-    def _run(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
-        """One statement: the boundary at which SQLite's errors become ours. The caller holds the lock."""
-        if self._connection is None:
-            raise WbemError.of(WbemStatus.WBEM_E_SHUTTING_DOWN, f"the repository {self._name} is closed")
-        try:
-            return self._connection.execute(sql, parameters)
-        except sqlite3.Error as error:
-            full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-            status = WbemStatus.WBEM_E_OUT_OF_DISK_SPACE if full else WbemStatus.WBEM_E_CRITICAL_ERROR
-            raise WbemError.of(status, f"the repository {self._name}: {error}") from error
-
-    def _row(self, sql: str, *parameters: Any) -> Any:
-        return self._run(sql, *parameters).fetchone()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Makes all writes in the `with` block one; see `Store.transaction`."""
-        with self._lock:
-            begin, commit, undo = _TRANSACTION if self._depth == 0 else _SAVEPOINT
-            self._run(begin)
-            self._depth += 1
-            try:
-                yield
-                self._run(commit)
-            except BaseException:
-                self._forget()
-                self._undo(undo)
-                raise
-            finally:
-                self._depth -= 1
-
-    def _undo(self, statements: tuple[str, ...]) -> None:
-        # SQLite itself has rolled back after a full disk or an I/O error; then there is nothing left to undo.
-        if self._connection is not None and self._connection.in_transaction:
-            for statement in statements:
-                self._run(statement)
 
     def _forget(self) -> None:
         """Empties the caches: what they say may no longer be so."""
@@ -130,9 +118,9 @@ class SqliteStore:
         """See `Store.namespaces`."""
         with self._lock:
             if parent is None:
-                return [name for (name,) in self._run("SELECT name FROM namespaces ORDER BY id").fetchall()]
+                return [name for (name,) in self._rows("SELECT name FROM namespaces ORDER BY id")]
             number, _ = self._namespace(parent)
-            return [name for (name,) in self._run("SELECT name FROM namespaces WHERE parent = ? ORDER BY id", number)]
+            return [name for (name,) in self._rows("SELECT name FROM namespaces WHERE parent = ? ORDER BY id", number)]
 
     def has_namespace(self, name: str) -> bool:
         """See `Store.has_namespace`."""
@@ -164,8 +152,8 @@ class SqliteStore:
         with self.transaction():
             number, _ = self._namespace(name)
             self._forget()
-            inside = "(SELECT classes.id FROM classes JOIN below ON classes.namespace = below.id)"
-            self._run(f"{_BELOW_NAMESPACE} DELETE FROM instances WHERE class IN {inside}", number)  # noqa: S608
+            inside = "classes JOIN below ON classes.namespace = below.id"
+            self._run(f"{_BELOW_NAMESPACE} {_DELETE_INSTANCES_OF.format(inside)}", number)
             self._run(f"{_BELOW_NAMESPACE} DELETE FROM classes WHERE namespace IN below", number)  # noqa: S608
             self._run(f"{_BELOW_NAMESPACE} DELETE FROM namespaces WHERE id IN below", number)  # noqa: S608
 
@@ -207,16 +195,16 @@ class SqliteStore:
         with self._lock:
             number, _ = self._namespace(namespace)
             if superclass is None:
-                start = self._run("SELECT id FROM classes WHERE namespace = ? AND parent IS NULL ORDER BY id", number)
+                start = self._rows("SELECT id FROM classes WHERE namespace = ? AND parent IS NULL ORDER BY id", number)
             else:
                 above = self._entry(namespace, superclass).id
-                start = self._run("SELECT id FROM classes WHERE parent = ? ORDER BY id", above)
-            level = [found for (found,) in start.fetchall()]
+                start = self._rows("SELECT id FROM classes WHERE parent = ? ORDER BY id", above)
+            level = [found for (found,) in start]
             names = [self._at(number).cls.name for number in level]
             while deep and level:
                 level = [
                     found for above in level
-                    for (found,) in self._run("SELECT id FROM classes WHERE parent = ? ORDER BY id", above).fetchall()
+                    for (found,) in self._rows("SELECT id FROM classes WHERE parent = ? ORDER BY id", above)
                 ]  # fmt: skip
                 names += [self._at(number).cls.name for number in level]
             return names
@@ -246,14 +234,10 @@ class SqliteStore:
 
     def _change_class(self, before: _Entry, parent: int | None, declaration: str) -> None:
         """Replaces a declaration; the classes below must still be able to inherit, instances must keep their keys."""
-        below = [n for (n,) in self._run(f"{_BELOW_CLASS} SELECT id FROM below", before.id).fetchall()]  # noqa: S608
+        below = [n for (n,) in self._rows(f"{_BELOW_CLASS} SELECT id FROM below", before.id)]  # noqa: S608
         if parent in below:
             raise WbemError.of(WbemStatus.WBEM_E_CIRCULAR_REFERENCE, f"{before.cls.name} cannot descend from itself")
-        keyed = {
-            number: _key_rule(self._at(number))
-            for number in below
-            if self._row("SELECT 1 FROM instances WHERE class = ? LIMIT 1", number) is not None
-        }
+        keyed = {number: _key_rule(self._at(number)) for number in below if self._has_instances(number)}
         self._forget()
         self._run("UPDATE classes SET parent = ?, declaration = ? WHERE id = ?", parent, declaration, before.id)
         for number in below:
@@ -271,7 +255,7 @@ class SqliteStore:
             if entry is None:
                 return False
             self._forget()
-            self._run(f"{_BELOW_CLASS} DELETE FROM instances WHERE class IN below", entry.id)  # noqa: S608
+            self._run(f"{_BELOW_CLASS} {_DELETE_INSTANCES_OF.format('below AS classes')}", entry.id)
             self._run(f"{_BELOW_CLASS} DELETE FROM classes WHERE id IN below", entry.id)  # noqa: S608
             return True
 
@@ -336,19 +320,18 @@ class SqliteStore:
         """See `Store.get_instance`."""
         with self._lock:
             wanted = self._entry(namespace, class_name)
-            row = self._row(
-                "SELECT id, class, data FROM instances WHERE origin = ? AND identity = ?",
-                wanted.origin, _bytes(identity),
-            )  # fmt: skip
+            row = self._row(_GET, wanted.origin, _bytes(identity))
             if row is None:
                 return None
-            entry = self._at(row[1])
-        return self._instance(entry.cls, row[0], row[2]) if entry.cls.is_a(wanted.cls.name) else None
+            entry = wanted if row[1] == wanted.id else self._at(row[1])
+        if entry is not wanted and not entry.cls.is_a(wanted.cls.name):
+            return None
+        return self._instance(entry.cls, row[0], row[2])
 
     def has_instance(self, namespace: str, class_name: str, identity: str) -> bool:
         """See `Store.has_instance`."""
         with self._lock:
-            return self._locate(namespace, class_name, identity) is not None
+            return self._locate(self._entry(namespace, class_name), identity) is not None
 
     def put_instance(self, namespace: str, instance: Instance) -> None:
         """See `Store.put_instance`."""
@@ -359,57 +342,92 @@ class SqliteStore:
             data = encode_instance(instance)
         except ValueError as error:
             raise WbemError.of(WbemStatus.WBEM_E_INVALID_OBJECT, str(error)) from error
-        with self.transaction():
+        with self._lock:
             entry = self._entry(namespace, instance.class_name)
-            done = self._run(
-                "INSERT INTO instances (origin, identity, class, data) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (origin, identity) DO UPDATE SET data = excluded.data WHERE class = excluded.class",
-                entry.origin, _bytes(identity), entry.id, data,
-            )  # fmt: skip
-            if done.rowcount == 0:
-                raise WbemError.of(
-                    WbemStatus.WBEM_E_ALREADY_EXISTS,
-                    f"an instance of another class has the keys of {instance.relative_path}",
-                )
+            done = self._run(_PUT, entry.first, entry.last, entry.origin, _bytes(identity), entry.id, data)
+        if done.rowcount == 0:
+            raise WbemError.of(
+                WbemStatus.WBEM_E_ALREADY_EXISTS,
+                f"an instance of another class has the keys of {instance.relative_path}",
+            )
 
     def delete_instance(self, namespace: str, class_name: str, identity: str) -> bool:
         """See `Store.delete_instance`."""
-        with self.transaction():
-            row = self._locate(namespace, class_name, identity)
-            if row is None:
+        with self._lock:
+            wanted = self._entry(namespace, class_name)
+            # Where the class itself settles the keys, whatever has the identity is of it or of a class below.
+            low, high = _EVERY if wanted.id == wanted.origin else (wanted.first, wanted.last)
+            if self._run(_DELETE, wanted.origin, _bytes(identity), low, high).rowcount:
+                return True
+            if wanted.id == wanted.origin:
                 return False
-            self._run("DELETE FROM instances WHERE id = ?", row)
-            return True
+            row = self._locate(wanted, identity)
+            return row is not None and self._run("DELETE FROM instances WHERE id = ?", row).rowcount == 1
 
-    def _locate(self, namespace: str, class_name: str, identity: str) -> int | None:
+    def _locate(self, wanted: _Entry, identity: str) -> int | None:
         """The row of the instance that the name stands for."""
-        wanted = self._entry(namespace, class_name)
-        row = self._row(
-            "SELECT id, class FROM instances WHERE origin = ? AND identity = ?", wanted.origin, _bytes(identity)
-        )
+        row = self._row(_FIND, wanted.origin, _bytes(identity))
         if row is None or not (row[1] == wanted.id or self._at(row[1]).cls.is_a(wanted.cls.name)):
             return None
         return int(row[0])
 
-    def instances(self, namespace: str, class_name: str) -> Iterator[Instance]:
+    def _has_instances(self, number: int) -> bool:
+        first, last = number << CLASS_SHIFT, (number + 1 << CLASS_SHIFT) - 1
+        return self._row("SELECT 1 FROM instances WHERE id BETWEEN ? AND ? LIMIT 1", first, last) is not None
+
+    def instances(
+        self, namespace: str, class_name: str, *, deep: bool = False, conditions: Iterable[Condition] = ()
+    ) -> Iterator[Instance]:
         """See `Store.instances`."""
+        conditions = tuple(conditions)
         with self._lock:
             entry = self._entry(namespace, class_name)
-        return self._pages(entry.id)
+            identity = named_identity(entry.cls, conditions)
+            if identity is None:
+                classes = self._below(entry.id) if deep else [entry.id]
+                return self._streams(classes, conditions)
+        found = self.get_instance(namespace, class_name, identity)
+        wanted = found is not None and (deep or fold(found.class_name) == fold(entry.cls.name))
+        return iter([found] if found is not None and wanted else [])
 
-    def _pages(self, number: int) -> Iterator[Instance]:
-        last = 0
-        while True:
+    def _below(self, number: int) -> list[int]:
+        """The class and those that descend from it, by their ids, superclasses first."""
+        return [n for (n,) in self._rows(f"{_BELOW_CLASS} SELECT id FROM below", number)]  # noqa: S608
+
+    def _streams(self, classes: list[int], conditions: tuple[Condition, ...]) -> Iterator[Instance]:
+        generation = self._generation
+        return (instance for number in classes for instance in self._pages(number, conditions, generation))
+
+    def _pages(self, number: int, conditions: tuple[Condition, ...], generation: int) -> Iterator[Instance]:
+        last, end = number << CLASS_SHIFT, (number + 1 << CLASS_SHIFT) - 1
+        while last < end:
             with self._lock:
-                rows = self._run(
-                    "SELECT id, data FROM instances WHERE class = ? AND id > ? ORDER BY id LIMIT ?", number, last, PAGE
-                ).fetchall()
-                # The declaration may have changed since the last page; without rows it may even be gone.
-                cls = self._at(number).cls if rows else None
-            if cls is None:
-                return
+                if generation != self._generation:
+                    raise OperationCancelled("the repository was restored while the enumeration ran")
+                # The declaration may have changed since the last page; if it is gone, so are the instances.
+                cls = self._at(number).cls if self._has_class(number) else None
+                if cls is None:
+                    return
+                where, parameters = compile_conditions(cls, conditions)
+                until = self._scanned(last, end) if where else end
+                rows = self._rows(
+                    f"SELECT id, data FROM instances WHERE id > ? AND id <= ?{where} ORDER BY id LIMIT ?",  # noqa: S608
+                    last, until, *parameters, PAGE,
+                )  # fmt: skip
             for last, data in rows:  # `last` is where the next page begins
                 yield self._instance(cls, last, data)
+            if len(rows) < PAGE:
+                last = until
+
+    def _scanned(self, last: int, end: int) -> int:
+        """How far one statement looks behind `last` for what meets conditions: others must not wait for it long."""
+        row = self._row(
+            "SELECT id FROM instances WHERE id > ? AND id <= ? ORDER BY id LIMIT 1 OFFSET ?", last, end, SCAN - 1
+        )
+        return end if row is None else int(row[0])
+
+    def _has_class(self, number: int) -> bool:
+        return number in self._by_id or self._row("SELECT 1 FROM classes WHERE id = ?", number) is not None
 
     def _instance(self, cls: Class, row: int, data: str) -> Instance:
         try:
@@ -419,26 +437,134 @@ class SqliteStore:
         found.namespace = cls.namespace
         return found
 
-    # -- upkeep
+    # -- the whole
 
-    def check(self) -> list[str]:
-        """What is wrong with the file, as SQLite sees it: nothing in a sound one."""
+    def verify(self) -> list[str]:
+        """See `Store.verify`."""
+        problems = self.check()[:MAX_PROBLEMS]
+        try:
+            for problem in self._logical_problems():
+                if len(problems) >= MAX_PROBLEMS:
+                    return [*problems, "there are more problems than these"]
+                problems.append(problem)
+        except WbemError as error:
+            if self._connection is None:
+                raise
+            problems.append(error.detail)  # and what lies behind it is out of reach
+        return problems
+
+    def _logical_problems(self) -> Iterator[str]:
         with self._lock:
-            found = [text for (text,) in self._run("PRAGMA integrity_check").fetchall() if text != "ok"]
-            broken = self._run("PRAGMA foreign_key_check").fetchall()
-            return found + [
-                f"{table} row {row}: what it belongs to in {parent} is gone" for table, row, parent, _ in broken
-            ]
+            rows = self._rows("SELECT id, folded FROM classes ORDER BY id")
+            spaces = self._rows(
+                "SELECT child.id, child.folded, child.name, parent.folded FROM namespaces AS child"
+                " LEFT JOIN namespaces AS parent ON parent.id = child.parent"
+            )
+        for number, folded, name, above in spaces:
+            if _key(name) != folded or folded.rpartition(b"\\")[0] != (above or b""):
+                yield f"namespaces row {number}: {name} is not kept under its name, or not in its parent"
+        for number, folded in rows:
+            try:
+                with self._lock:
+                    name = self._at(number).cls.name if self._has_class(number) else None
+            except WbemError as error:
+                yield error.detail
+            else:
+                if name is not None and _key(name) != folded:
+                    yield f"classes row {number}: its name is {name}, and it is kept under another"
+        last = -1
+        while True:
+            with self._lock:
+                rows = self._rows(
+                    "SELECT id, origin, identity, class, data FROM instances WHERE id > ? ORDER BY id LIMIT ?",
+                    last, PAGE,
+                )  # fmt: skip
+                problems = [problem for row in rows if (problem := self._problem_of(*row)) is not None]
+            yield from problems
+            if len(rows) < PAGE:
+                return
+            last = rows[-1][0]
+
+    def _problem_of(self, row: int, origin: int, identity: bytes, number: int, data: str) -> str | None:
+        """What is wrong with an instance's row, if anything is."""
+        try:
+            entry = self._at(number)
+            found = self._instance(entry.cls, row, data).identity
+        except WbemError as error:
+            return error.detail
+        if origin != entry.origin:
+            return f"instances row {row}: another class settles the keys of {entry.cls.name}"
+        if found is None or _bytes(found) != identity:
+            return f"instances row {row}: the keys of this {entry.cls.name} are not those that it is kept under"
+        return None
+
+    def restore(self, path: Path | str) -> None:
+        """See `Store.restore`."""
+        source = Path(path)
+        if self._path is not None and source.resolve() == self._path.resolve():
+            raise ConfigurationError(f"{source} is the repository itself: name a backup")
+        staged = checked(source)
+        try:
+            self._replace(staged)
+        finally:
+            staged.close()
+
+    def info(self) -> RepositoryInfo:
+        """See `Store.info`."""
+        with self._lock:
+            page, pages, free = (
+                self._row(f"PRAGMA {name}")[0] for name in ("page_size", "page_count", "freelist_count")
+            )
+            # Every class of a family is in one namespace; so the index of identities, which is smaller, will do.
+            instances = dict(
+                self._rows(
+                    "SELECT namespace, sum(n) FROM (SELECT origin, count(*) AS n FROM instances GROUP BY origin)"
+                    " JOIN classes ON classes.id = origin GROUP BY namespace"
+                )
+            )
+            classes = dict(self._rows("SELECT namespace, count(*) FROM classes GROUP BY namespace"))
+            names = self._rows("SELECT id, name FROM namespaces ORDER BY folded")
+        return RepositoryInfo(
+            path=self._path,
+            layout=LAYOUT,
+            size=page * pages,
+            free=page * free,
+            namespaces=tuple(NamespaceInfo(name, classes.get(n, 0), instances.get(n, 0)) for n, name in names),
+        )
 
     def _damaged(self, table: str, row: int, problem: str) -> WbemError:
         return WbemError.of(
             WbemStatus.WBEM_E_CRITICAL_ERROR,
-            f"the repository {self._name} is damaged ({table} row {row}: {problem}): restore it from a backup",
+            f"the repository {self._name} is damaged: {table} row {row}: {problem}; restore it from a backup",
         )
 
 
-_TRANSACTION: Final = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
-_SAVEPOINT: Final = ("SAVEPOINT inner_one", "RELEASE inner_one", ("ROLLBACK TO inner_one", "RELEASE inner_one"))
+def checked(path: Path) -> sqlite3.Connection:
+    """A private copy of the backup at `path` (`stage`) in which nothing is wrong; `ConfigurationError` if not."""
+    try:
+        staged = stage(path)
+    except Damaged as error:
+        raise ConfigurationError(f"nothing was restored: {path} is damaged, SQLite cannot read it") from error
+    try:
+        problems = _View(staged, path).verify()
+    except BaseException:
+        staged.close()
+        raise
+    if problems:
+        staged.close()
+        raise ConfigurationError(f"nothing was restored: {path} is damaged ({problems[0]})")
+    return staged
+
+
+class _View(SqliteStore):
+    """A store over a connection that is open already, and that stays so."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._staged = connection
+        super().__init__(path)
+
+    def _connect(self) -> sqlite3.Connection:
+        return self._staged
 
 
 def _levels(name: str) -> tuple[str, ...]:
@@ -453,7 +579,10 @@ def _key(name: str) -> bytes:
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 def _key_rule(entry: _Entry) -> tuple[Any, ...]:

@@ -17,13 +17,39 @@ closed, WBEM_E_OUT_OF_DISK_SPACE when the disk is full, and WBEM_E_CRITICAL_ERRO
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from openwmi.cim import Class, Instance
+from openwmi.repository.conditions import Condition
 
-__all__ = ["Store"]
+__all__ = ["NamespaceInfo", "RepositoryInfo", "Store"]
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceInfo:
+    """How much is in one namespace, those below it not counted."""
+
+    name: str
+    classes: int
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryInfo:
+    """A repository in numbers. `size` and `free` (what a deleted object left and a new one will take) are bytes.
+
+    `path` is None for one in memory; `layout` is the version of the file's schema.
+    """
+
+    path: Path | None
+    layout: int
+    size: int
+    free: int
+    namespaces: tuple[NamespaceInfo, ...]
 
 
 class Store(Protocol):
@@ -103,11 +129,17 @@ class Store(Protocol):
         """Deletes what `get_instance` would find. False if there is nothing."""
         ...
 
-    def instances(self, namespace: str, class_name: str) -> Iterator[Instance]:
+    def instances(
+        self, namespace: str, class_name: str, *, deep: bool = False, conditions: Iterable[Condition] = ()
+    ) -> Iterator[Instance]:
         """The instances of exactly that class, in the order in which they were created.
 
+        With `deep` those of the classes below it follow, superclasses first. With `conditions` every instance that
+        meets them all comes, but others may, too: whoever needs it exactly tests again (`Condition`). Conditions
+        that pin every key are answered by a look-up of the one name.
+
         They come in pages, so memory is bounded, and writers go on meanwhile: an instance that is changed while the
-        iterator runs is seen as it was or as it is.
+        iterator runs is seen as it was or as it is. A `restore` ends it with WBEM_E_CALL_CANCELLED.
         """
         ...
 
@@ -118,6 +150,33 @@ class Store(Protocol):
 
         Other threads wait meanwhile. Transactions nest; an inner one that raises undoes what was done in it.
         """
+        ...
+
+    def verify(self) -> list[str]:
+        """What is wrong, in words: with the file, with classes, with instances (do they decode, have they their class
+        and their name). Nothing in a sound repository. Others wait during the first part, not during the rest.
+        """
+        ...
+
+    def backup(self, path: Path | str, *, overwrite: bool = False) -> None:
+        """Writes the state of this moment to a new file, itself a repository, that only this account may read.
+
+        The file has its name when it is complete and on the disk, not before. `ConfigurationError` if it is there
+        already and `overwrite` is not said, is the repository itself, or cannot be written; WBEM_E_INVALID_OPERATION
+        inside a transaction. Others wait meanwhile.
+        """
+        ...
+
+    def restore(self, path: Path | str) -> None:
+        """Makes the content that of a backup, also an older layout's. All or nothing: what was there stays if it fails.
+
+        The backup is copied, brought up to date and verified before anything is touched; `ConfigurationError` says
+        what is wrong with it. WBEM_E_INVALID_OPERATION inside a transaction.
+        """
+        ...
+
+    def info(self) -> RepositoryInfo:
+        """Sizes and counts."""
         ...
 
     def close(self) -> None:
