@@ -54,6 +54,11 @@ __all__ = [
 ]
 
 
+def printable(text: str) -> str:
+    """`text` with everything escaped that would do something in a log or on a terminal: line ends, escapes, bidi."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class Error(Exception):
     """Base of every exception that openwmi raises on purpose."""
 
@@ -181,10 +186,11 @@ class DecodeError(PeerError):
     """Bytes that are not what they should be; the message names the field and the offset."""
 
     def __init__(self, field: str, offset: int, problem: str) -> None:
-        super().__init__(field, offset, problem)
-        self.field = field
+        # A field may bear a name that the peer chose, and both go into logs.
+        self.field = printable(field)
         self.offset = offset
-        self.problem = problem
+        self.problem = printable(problem)
+        super().__init__(self.field, offset, self.problem)
 
     def __str__(self) -> str:
         return f"{self.field} at offset {self.offset}: {self.problem}"

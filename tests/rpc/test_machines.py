@@ -491,7 +491,7 @@ def test_a_bind_without_end_is_given_up() -> None:
 
 
 def test_an_exchange_that_begins_late_has_its_own_time() -> None:
-    link = bound(Link(server_limits=ConnectionLimits(handshake_timeout=10)))
+    link = bound(Link(server_limits=ConnectionLimits(handshake_timeout=10, unauthenticated_timeout=None)))
     link.now = 100.0
     client = ClientConnection(now=0.0)
     client.bind([IF_A, IF_B])
@@ -540,7 +540,7 @@ def test_half_a_pdu_and_half_a_call_are_given_up() -> None:
 
 
 def test_an_idle_connection_is_given_up_but_not_a_busy_one() -> None:
-    link = bound(Link(server_limits=ConnectionLimits(idle_timeout=100)))
+    link = bound(Link(server_limits=ConnectionLimits(idle_timeout=100, unauthenticated_timeout=None)))
     assert link.server.next_timeout() == 100
     call_id = link.client.request(0, 0, b"")
     link.now = 50.0
@@ -585,3 +585,28 @@ def test_protocol_errors_say_what_is_wrong() -> None:
     assert isinstance(broken.reason, ProtocolError)
     assert "REQUEST" in str(broken.reason)
     assert server.data_to_send()[24:28] == HResult.NCA_S_PROTO_ERROR.to_bytes(4, "little")
+
+
+def test_a_stranger_has_little_time() -> None:
+    link = bound(Link(server_limits=ConnectionLimits(unauthenticated_timeout=30)))
+    assert link.server.next_timeout() == 30
+    (broken,) = link.server.handle_timeout(30)
+    assert isinstance(broken, ConnectionBroken)
+    assert isinstance(broken.reason, DeadlineExceeded)
+
+
+@pytest.mark.parametrize("kind", ["orphaned", "co_cancel"])
+def test_a_stranger_may_send_little(kind: str) -> None:
+    link = bound(Link(server_limits=ConnectionLimits(max_unauthenticated_pdus=8)))
+    ptype = {"co_cancel": 18, "orphaned": 19}[kind]
+    pdu = bytes.fromhex(f"0500{ptype:02x}03 10000000 1000 0000 09000000")
+    events = link.server.receive(pdu * 100, 1.0)
+    assert [type(event) for event in events] == [ConnectionBroken]
+
+
+def test_strays_are_counted_even_of_friends() -> None:
+    link = bound(Link(server_limits=ConnectionLimits(max_unauthenticated_pdus=10**6, max_strays=5)))
+    pdu = bytes.fromhex("05001303 10000000 1000 0000 09000000")
+    assert link.server.receive(pdu * 5, 1.0) == []
+    (broken,) = link.server.receive(pdu, 1.0)
+    assert isinstance(broken, ConnectionBroken)

@@ -9,88 +9,106 @@ from openwmi.security.throttle import Throttle
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 
 
-def test_delays_double_up_to_the_cap() -> None:
-    throttle = Throttle(first=1, cap=10, free=100)
-    now, seen = 0.0, []
-    for _ in range(6):
-        now += throttle.failed("HOST\\ada", HERE, now)
-        seen.append(now)
-    assert seen == [1, 3, 7, 15, 25, 35]
+def test_an_account_is_blocked_for_twice_as_long_each_time() -> None:
+    throttle = Throttle(first=1, cap=10)
+    seen = []
+    for now in range(0, 500, 100):
+        throttle.failed("HOST\\ada", HERE, now)
+        seen.append(throttle.blocked("ada", HERE, now))
+    assert seen == [1, 2, 4, 8, 10]
 
 
-def test_a_delay_passes() -> None:
+def test_a_block_passes() -> None:
     throttle = Throttle(first=4, cap=10)
-    assert throttle.failed("ada", HERE, 100) == 4
-    assert throttle.delay("ada", HERE, 101.5) == 2.5
-    assert throttle.delay("ada", HERE, 104) == 0
-    assert throttle.delay("ada", HERE, 99999) == 0
+    throttle.failed("ada", HERE, 100)
+    assert throttle.blocked("ada", HERE, 101.5) == 2.5
+    assert throttle.blocked("ada", HERE, 104) == 0
+    assert throttle.blocked("ada", HERE, 99999) == 0
 
 
-# name, address -> whether the failure of "ada" from HERE slows it down
+# name, address -> whether the failure of "HOST\ada" from HERE blocks it
 @pytest.mark.parametrize(
-    ("name", "address", "slowed"),
-    [("ada", HERE, True), ("ADA", HERE, True), ("bob", HERE, False), ("ada", THERE, False), (None, HERE, False)],
+    ("name", "address", "blocked"),
+    [
+        ("ada", HERE, True),
+        ("ADA", HERE, True),
+        (".\\ada", HERE, True),
+        ("ada@elsewhere", HERE, True),
+        ("bob", HERE, False),
+        ("ada", THERE, False),
+    ],
 )
-def test_who_is_slowed_down(name: str | None, address: str, slowed: bool) -> None:
+def test_who_is_blocked(name: str, address: str, blocked: bool) -> None:
     throttle = Throttle()
-    throttle.failed("ada", HERE, 0)
-    assert (throttle.delay(name, address, 0) > 0) is slowed
+    throttle.failed("HOST\\ada", HERE, 0)
+    assert (throttle.blocked(name, address, 0) > 0) is blocked
 
 
-def test_many_names_from_one_address_slow_the_address() -> None:
-    throttle = Throttle(first=1, cap=10, free=3)
+def test_the_attempts_of_an_address_that_guesses_get_slots() -> None:
+    throttle = Throttle(free=3, spacing=1, queue=2)
     for index in range(3):
         throttle.failed(f"user{index}", HERE, 0)
-    assert throttle.delay(None, HERE, 0) == 0
+    assert not throttle.suspects(HERE, 0)
+    assert [throttle.slot(HERE, 0) for _ in range(3)] == [0, 0, 0]
     throttle.failed("user3", HERE, 0)
-    assert throttle.delay(None, HERE, 0) == throttle.delay("somebody", HERE, 0) == 1
-    assert throttle.delay("somebody", THERE, 0) == 0
+    assert throttle.suspects(HERE, 0)
+    # One after the other, however many ask at the same moment; then the queue is full.
+    assert [throttle.slot(HERE, 0) for _ in range(5)] == [0, 1, 2, None, None]
+    assert throttle.slot(HERE, 1.5) == 1.5
+    assert throttle.slot(THERE, 0) == 0
 
 
-def test_parallel_failures_add_up() -> None:
-    throttle = Throttle(first=1, cap=100, free=100)
-    for _ in range(4):
-        throttle.failed("ada", HERE, 0)
-    assert throttle.delay("ada", HERE, 0) == 1 + 2 + 4 + 8
+def test_a_failure_without_a_name_counts_for_the_address_only() -> None:
+    throttle = Throttle(free=0)
+    assert throttle.failed("", HERE, 0) > 0
+    assert throttle.suspects(HERE, 0)
+    assert throttle.blocked("", HERE, 0) == 0
 
 
 def test_a_success_clears_the_account_but_not_the_address() -> None:
-    throttle = Throttle(first=1, cap=10, free=0)
+    throttle = Throttle(free=0)
     throttle.failed("ada", HERE, 0)
-    throttle.failed("ada", HERE, 0)
-    throttle.succeeded("ADA", HERE)
-    assert throttle.delay("ada", HERE, 0) == 3
-    assert throttle.failed("ada", HERE, 1000) == 1
+    throttle.succeeded("HOST\\ADA", HERE)
+    assert throttle.blocked("ada", HERE, 0) == 0
+    assert throttle.suspects(HERE, 0)
 
 
 def test_failures_are_forgotten() -> None:
-    throttle = Throttle(first=1, cap=100, free=100, forget=60)
-    throttle.failed("ada", HERE, 0)
-    assert throttle.failed("ada", HERE, 60) == 2
-    assert throttle.failed("ada", HERE, 121) == 1
+    throttle = Throttle(first=1, cap=100, free=0, forget=50)
+    for now in (0, 10, 20):
+        throttle.failed("ada", HERE, now)
+    throttle.failed("ada", HERE, 80)
+    assert throttle.blocked("ada", HERE, 80) == 1
+    assert not throttle.suspects(HERE, 200)
 
 
-def test_the_tables_are_bounded_and_names_do_not_push_addresses_out() -> None:
-    throttle = Throttle(first=1, cap=10, free=0, size=8)
-    for index in range(100):
-        throttle.failed(f"user{index}", HERE, 0)
-    assert throttle.delay("user0", HERE, 0) == 10
-    for index in range(100):
-        throttle.failed(None, f"192.0.2.{index + 10}", 0)
-    assert throttle.delay(None, HERE, 0) == 0
+def test_the_answer_to_a_failure_is_late_but_not_for_long() -> None:
+    throttle = Throttle(first=0.5, cap=30)
+    waits = [throttle.failed("ada", HERE, now) for now in range(0, 600, 100)]
+    assert waits == [0.5, 1, 1, 1, 1, 1]
 
 
-@given(st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.sampled_from([HERE, THERE]), st.floats(0, 1e4))))
-def test_a_delay_is_never_negative_nor_above_the_cap(events: list[tuple[str | None, str, float]]) -> None:
-    throttle = Throttle(first=0.5, cap=7, free=1, forget=100, size=2)
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.floats(0, 1000)), max_size=50))
+def test_delays_are_bounded(attempts: list[tuple[str, float]]) -> None:
+    throttle = Throttle(first=1, cap=8, free=2, queue=5, spacing=1)
     now = 0.0
-    for name, address, step in events:
-        now += step
-        assert 0 <= throttle.failed(name, address, now) <= 7
-        assert 0 <= throttle.delay(name, address, now) <= 7
+    for account, later in attempts:
+        now += later
+        assert 0 <= throttle.failed(account, HERE, now) <= 2
+        assert 0 <= throttle.blocked(account, HERE, now) <= 8 + 1e-6
+        slot = throttle.slot(HERE, now)
+        assert slot is None or 0 <= slot <= 5 + 1e-6
 
 
-@pytest.mark.parametrize("wrong", [{"first": 0}, {"cap": 0.1}, {"free": -1}, {"forget": 0}, {"size": 0}])
-def test_settings_that_make_no_sense(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError):
+def test_the_tables_are_bounded() -> None:
+    throttle = Throttle(size=10)
+    for index in range(1000):
+        throttle.failed(f"user{index}", f"10.0.{index // 256}.{index % 256}", index)
+    assert len(throttle._accounts) == len(throttle._addresses) == 10
+    assert throttle.blocked("user999", "10.0.3.231", 999) > 0
+
+
+@pytest.mark.parametrize("wrong", [{"first": 0}, {"first": 5, "cap": 1}, {"free": -1}, {"spacing": 20}, {"size": 0}])
+def test_impossible_settings(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="a throttle needs"):
         Throttle(**wrong)  # type: ignore[arg-type]

@@ -52,7 +52,10 @@ class ConnectionLimits:
     max_presentation_contexts, max_security_contexts: per connection; max_incomplete_contexts bounds those of the
     security contexts that have failed or are not complete, and so the guesses of a password on one connection.
     max_calls: calls that are not answered yet.
+    max_unauthenticated_pdus: what a peer may send before it has authenticated: a bind, its legs, a few ServerAlive.
+    max_strays: cancels and orphaned PDUs about calls that are not there; a race makes a few, nobody makes many.
     max_held: octets kept while the machine waits for `authenticated`.
+    unauthenticated_timeout: from the connection to the first authentication; whoever stays anonymous has no longer.
     handshake_timeout: from the connection to the end of the bind. transfer_timeout: for one fragment, once it
     has begun, and for the wait between two fragments of a call. call_timeout: for all fragments of a call.
     idle_timeout: without a call and without a PDU.
@@ -65,7 +68,10 @@ class ConnectionLimits:
     max_security_contexts: int = 2048
     max_incomplete_contexts: int = 8
     max_calls: int = 256
+    max_unauthenticated_pdus: int = 64
+    max_strays: int = 1000
     max_held: int = 256 * 1024
+    unauthenticated_timeout: float | None = 30.0
     handshake_timeout: float | None = 30.0
     transfer_timeout: float | None = 30.0
     call_timeout: float | None = 300.0
@@ -214,6 +220,11 @@ class Connection:
         self._output: list[bytes] = []
         self._events: list[Event] = []
 
+    @property
+    def paused(self) -> bool:
+        """Whether received PDUs wait for `authenticated`: reading on would only fill memory."""
+        return self._is_paused() and not self.closed
+
     # --- Octets ---
 
     def receive(self, data: bytes, now: float) -> list[Event]:
@@ -268,6 +279,7 @@ class Connection:
         limits = self.limits
         running = [
             (self._partial_since, limits.transfer_timeout, "receive", "the rest of a PDU or of a call did not come"),
+            (self._stranger_since(), limits.unauthenticated_timeout, "bind", "nobody authenticated in time"),
             (self._handshake_since(), limits.handshake_timeout, "bind", "the bind did not end in time"),
             (self._idle_since(), limits.idle_timeout, "idle", "the connection was idle"),
             (self._call_since(), limits.call_timeout, "receive", "the fragments of a call took too long"),
@@ -281,6 +293,10 @@ class Connection:
     def _handshake_since(self) -> float | None:
         """When the bind that is not finished began."""
         raise NotImplementedError
+
+    def _stranger_since(self) -> float | None:
+        """Since when the peer has not said who it is; None if that is no matter."""
+        return None
 
     def _idle_since(self) -> float | None:
         """Since when there has been nothing to do."""

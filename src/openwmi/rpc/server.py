@@ -163,6 +163,8 @@ class ServerConnection(Connection):
         self._leg: _Leg | None = None
         self._incoming: _Incoming | None = None
         self._refused_call: int | None = None
+        self._strange_pdus = 0
+        self._strays = 0
         self._last_call_id = 0
         self._exchange_since = now
         self._calls: dict[int, _Call] = {}
@@ -231,6 +233,10 @@ class ServerConnection(Connection):
         awaiting = any(handle.state is HandleState.AWAITING for handle in self._handles.values())
         return self._exchange_since if awaiting and self._state is _State.NEGOTIATED else None
 
+    def _stranger_since(self) -> float | None:
+        # The time that the adapter takes for a step is not the client's.
+        return None if self._authenticated or self._is_paused() else self._started
+
     def _idle_since(self) -> float | None:
         return None if self._calls else self._last_activity
 
@@ -259,12 +265,25 @@ class ServerConnection(Connection):
     def _dispatch(self, raw: bytes) -> None:
         try:
             pdu = decode(raw)
+            self._count_stranger()
             if pdu.ptype not in _LEGAL[self._state]:
                 raise ProtocolError(f"{pdu.ptype.name} is out of place")
             _HANDLERS[pdu.ptype](self, pdu, raw)
         except PeerError as problem:
             self._refuse_header(raw, problem)
             raise
+
+    def _count_stranger(self) -> None:
+        if self._authenticated:
+            return
+        self._strange_pdus += 1
+        if self._strange_pdus > self.limits.max_unauthenticated_pdus:
+            raise ProtocolError(f"more than {self.limits.max_unauthenticated_pdus} PDUs without authentication")
+
+    def _count_stray(self) -> None:
+        self._strays += 1
+        if self._strays > self.limits.max_strays:
+            raise ProtocolError(f"more than {self.limits.max_strays} PDUs about calls that are not there")
 
     def _refuse_header(self, header: bytes, problem: PeerError | None = None) -> None:
         """The last PDU before the connection ends: bind_nak to a bind, a fault to anything else that expects an
@@ -529,14 +548,18 @@ class ServerConnection(Connection):
     def _on_cancel(self, pdu: CoCancel, raw: bytes) -> None:
         if self._genuine(pdu, raw) and pdu.call_id in self._calls:
             self._events.append(CallCancelled(pdu.call_id))
+        else:
+            self._count_stray()
 
     def _on_orphaned(self, pdu: Orphaned, raw: bytes) -> None:
         if not self._genuine(pdu, raw):
-            return
-        if self._incoming is not None and self._incoming.first.call_id == pdu.call_id:
+            self._count_stray()
+        elif self._incoming is not None and self._incoming.first.call_id == pdu.call_id:
             self._incoming = None
         elif self._calls.pop(pdu.call_id, None) is not None:
             self._events.append(CallOrphaned(pdu.call_id))
+        else:
+            self._count_stray()
 
     def _genuine(self, pdu: Pdu, raw: bytes) -> bool:
         """Whether a PDU about a call can be believed: its token, if it has one, is checked and counted."""

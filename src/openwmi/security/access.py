@@ -18,7 +18,7 @@ from openwmi.security.principals import (
     Sid,
 )
 
-__all__ = ["ALL_RIGHTS", "NAMESPACE_RIGHTS", "AccessRight", "default_descriptor", "granted_access"]
+__all__ = ["ALL_RIGHTS", "NAMESPACE_RIGHTS", "AccessRight", "audited", "default_descriptor", "granted_access"]
 
 
 class AccessRight(IntFlag):
@@ -54,6 +54,7 @@ _OWNER_IMPLICITLY: Final = AccessRight.READ_CONTROL | AccessRight.WRITE_DAC
 _ALLOW: Final = frozenset({AceType.ACCESS_ALLOWED})
 # A condition is not evaluated here. One that allows does not, one that denies does.
 _DENY: Final = frozenset({AceType.ACCESS_DENIED, AceType.ACCESS_DENIED_CALLBACK})
+_AUDIT: Final = frozenset({AceType.SYSTEM_AUDIT, AceType.SYSTEM_AUDIT_CALLBACK})
 
 
 def granted_access(descriptor: SecurityDescriptor | None, principal: Principal) -> AccessRight:
@@ -85,6 +86,25 @@ def granted_access(descriptor: SecurityDescriptor | None, principal: Principal) 
         elif ace.type in _DENY:
             denied |= _specific(ace.mask)
     return granted
+
+
+def audited(sacl: Acl | None, principal: Principal, wanted: AccessRight, *, granted: bool) -> bool:
+    """Whether the SACL wants a record of `principal`'s attempt to use the rights `wanted` (MS-DTYP 2.4.4.10).
+
+    `granted` says whether the attempt succeeded. An entry with a condition counts as one without: a record too many
+    does less harm than one too few.
+    """
+    if sacl is None:
+        return False
+    outcome = AceFlag.SUCCESSFUL_ACCESS if granted else AceFlag.FAILED_ACCESS
+    return any(
+        ace.type in _AUDIT
+        and ace.flags & outcome
+        and not ace.flags & AceFlag.INHERIT_ONLY
+        and ace.sid in principal.sids
+        and _specific(ace.mask) & wanted
+        for ace in sacl.aces
+    )
 
 
 def default_descriptor() -> SecurityDescriptor:

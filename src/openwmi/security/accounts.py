@@ -134,6 +134,13 @@ class Accounts:
         self._refresh()
         return self._by_name.get(user.partition("@")[0].casefold())
 
+    def knows(self, principal: Principal) -> bool:
+        """Whether somebody who logged on still has that account, with that role."""
+        account = self.find("", principal.account)
+        return (
+            account is not None and account.sid == principal.sid and account.administrator == principal.is_administrator
+        )
+
     def add(self, name: str, password: str, *, administrator: bool = False) -> Account:
         """Add an account, or give the one of that name a new password and role. It keeps its SID."""
         _check_password(password)

@@ -40,7 +40,7 @@ from spnego._ntlm_raw.security import seal, sign
 from spnego.channel_bindings import GssChannelBindings
 from spnego.exceptions import SpnegoError
 
-from openwmi.errors import AuthenticationError, ConfigurationError
+from openwmi.errors import AuthenticationError, ConfigurationError, printable
 from openwmi.security.accounts import Accounts, nt_hash
 from openwmi.security.context import NTLM, AuthenticationLevel, ImpersonationLevel
 from openwmi.security.principals import NETWORK, Principal
@@ -49,6 +49,7 @@ __all__ = ["NtlmAcceptor", "NtlmInitiator", "ServerNames"]
 
 _SIGNATURE: Final = b"NTLMSSP\0"
 _MAX_TOKEN: Final = 16_384
+_SHOWN: Final = 128  # characters of a claimed name that go into a log
 _TOKEN_SIZE: Final = 16
 
 # Without these a session has NTLMv1's keys, or keys that can be guessed (MS-NLMP 2.2.2.5).
@@ -316,7 +317,7 @@ class _Logon(_Engine):
         _check_signature(token)
         auth = Authenticate.unpack(token)
         user, domain = auth.user_name or "", auth.domain_name or ""
-        self.claimed = _shown(f"{domain}\\{user}" if domain else user)
+        self.claimed = printable((f"{domain}\\{user}" if domain else user)[:_SHOWN])
         if not user or auth.flags & NegotiateFlags.anonymous:
             raise self._refusal("anonymous log-on")
         flags = auth.flags & challenge.flags
@@ -528,8 +529,3 @@ def _check_signature(token: bytes) -> None:
     """pyspnego's parsers look at the message type only."""
     if not token.startswith(_SIGNATURE):
         raise ValueError("no NTLMSSP signature")
-
-
-def _shown(name: str) -> str:
-    """A peer's text made fit for a log line."""
-    return "".join(char if char.isprintable() else "?" for char in name[:128])
