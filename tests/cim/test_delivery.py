@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -19,10 +20,10 @@ OBJECTS = [Class("C").new() for _ in range(5)]
 EXTENDED = Class("__ExtendedStatus").new()
 
 
+@dataclass(frozen=True)
 class Somebody:
-    def __init__(self, name: str = "HOST\\somebody") -> None:
-        self.name = name
-        self.is_administrator = False
+    name: str = "HOST\\somebody"
+    is_administrator: bool = False
 
 
 class Sink:
@@ -239,7 +240,7 @@ async def test_an_enumerators_failure_comes_after_its_results() -> None:
     await running.deliver(OBJECTS[:1])
     running.fail(NotFound("gone"))
     found, status = await results.next(5, None)
-    assert (len(found), status) == (1, WbemStatus.WBEM_S_FALSE)
+    assert (len(found), status) == (1, WbemStatus.WBEM_S_TIMEDOUT)
     with pytest.raises(NotFound):
         await results.next(5, None)
     other = operation()

@@ -291,6 +291,32 @@ async def test_the_deadline() -> None:
     assert "deadline" in outcome.detail
 
 
+@pytest.mark.parametrize("how", ["cancelled twice", "expired, then closed"])
+async def test_cleaning_up_is_neither_waited_for_nor_interrupted(how: str) -> None:
+    done: list[str] = []
+    held = asyncio.Event()
+
+    async def producer(running: Operation) -> None:
+        try:
+            await forever()
+        finally:
+            await held.wait()
+            done.append("cleaned up")
+
+    running = operation(producer, timeout=0 if how.startswith("expired") else None)
+    await settle()
+    if how == "cancelled twice":
+        running.cancel()
+    outcome = await running.wait()
+    assert (outcome.succeeded, done) == (False, [])
+    closing = asyncio.create_task(running.close())
+    await settle()
+    assert not closing.done()
+    held.set()
+    await closing
+    assert done == ["cleaned up"]
+
+
 async def test_progress_is_replaced_and_yields_to_results() -> None:
     running = operation()
     running.report(Progress(1, 3))

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from openwmi.cim.instances import CimObject, Instance
 from openwmi.cim.operation import Operation, Outcome, Progress
 from openwmi.cim.operations import CallContext, Flags
-from openwmi.errors import Error, NotFound
+from openwmi.errors import Error, NotFound, WbemError
 from openwmi.status import WbemStatus
 
 __all__ = ["AsyncOperation", "AsyncOperationTable", "CallResult", "ObjectSink", "ResultSet", "StatusType"]
@@ -78,7 +78,9 @@ class AsyncOperationTable:
     its operation (3.1.5, 3.2.4.1).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, limit_per_caller: int = 1_000) -> None:
+        """So many entries one account may have: a sink that does not answer keeps its own for a while."""
+        self._limit = limit_per_caller
         self._entries: set[AsyncOperation] = set()
 
     def __len__(self) -> int:
@@ -91,6 +93,10 @@ class AsyncOperationTable:
         self, sink: ObjectSink, context: CallContext, start: Callable[[], Awaitable[Operation]]
     ) -> AsyncOperation:
         """Enters the sink, then awaits `start()`. If that raises, the entry is gone, the sink untouched (3.1.1.1.3)."""
+        if sum(entry.context.principal == context.principal for entry in self._entries) >= self._limit:
+            raise WbemError.of(
+                WbemStatus.WBEM_E_QUOTA_VIOLATION, f"this account has {self._limit:,} asynchronous operations already"
+            )
         entry = AsyncOperation(sink, context)
         self._entries.add(entry)
         try:
@@ -149,7 +155,7 @@ class AsyncOperationTable:
             entry
             for entry in self._entries
             if entry.sink.identity == identity
-            and entry.context.principal.name == context.principal.name
+            and entry.context.principal == context.principal
             and not entry.set_status_with_final_result_called
         ]
         if not mine:

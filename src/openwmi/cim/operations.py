@@ -75,7 +75,7 @@ class CallingMode(Enum):
 
 
 class Principal(Protocol):
-    """Who calls, as far as the model needs to know; `openwmi.security` has the rest."""
+    """Who calls, as far as the model needs to know; `openwmi.security` has the rest. Equal are those of one account."""
 
     @property
     def name(self) -> str:

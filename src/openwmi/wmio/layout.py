@@ -38,6 +38,8 @@ INSTANCE_HEADER: Final = struct.Struct("<IBI")  # EncodingLength InstanceFlags I
 # 2.2.80; the ordinal is the place in the tuple
 DICTIONARY: Final = ('"', "key", "", "read", "write", "volatile", "provider", "dynamic", "cimwin32", "DWORD", "CIMTYPE")
 DICTIONARY_REFERENCES: Final = {text: DICTIONARY_FLAG | i for i, text in enumerate(DICTIONARY)}
+# [Key] and [key] are one qualifier, and clients look for it by the dictionary's spelling.
+DICTIONARY_SPELLINGS: Final = {text.lower(): text for text in DICTIONARY}
 
 # 2.2.71: how a value stands in a value table, a qualifier or an array. "I" is a HeapRef where the type is one of
 # REFERENCED; a boolean is 0 or 0xFFFF.

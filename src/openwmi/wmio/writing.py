@@ -17,6 +17,7 @@ from openwmi.wmio.layout import (
     ARRAY,
     CODES,
     DICTIONARY_REFERENCES,
+    DICTIONARY_SPELLINGS,
     HEAP_FLAG,
     KNOWN_FLAVORS,
     MAX_DEPTH,
@@ -149,7 +150,7 @@ class HeapWriter:
         return U32.pack(4 + sum(map(len, parts))) + b"".join(parts)
 
     def _qualifier(self, qualifier: Qualifier) -> bytes:
-        name = self.name(qualifier.name)
+        name = self.name(DICTIONARY_SPELLINGS.get(qualifier.name.lower(), qualifier.name))
         flavor = qualifier.flavor & KNOWN_FLAVORS | (PROPAGATED if qualifier.propagated else 0)
         type_ = qualifier.type | (ARRAY if qualifier.is_array else 0)
         value = self.inline(qualifier.value, qualifier.type, qualifier.is_array, f"qualifier {qualifier.name}")
