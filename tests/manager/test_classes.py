@@ -178,8 +178,12 @@ async def test_enumerating(cimv2: Namespace) -> None:
     [
         (PutClass(Class("New")), AccessRight.FULL_WRITE),
         (DeleteClass("Lone"), AccessRight.FULL_WRITE),
-        (DeleteClass("Lamp"), AccessRight.WRITE_PROVIDER),
-        (PutClass(Class("N", qualifiers=NameMap([Qualifier.of("provider", "Lamps")]))), AccessRight.WRITE_PROVIDER),
+        (DeleteClass("Lamp"), AccessRight.FULL_WRITE | AccessRight.WRITE_PROVIDER),
+        (
+            # Whoever declares a class chooses its qualifiers, so they must not choose the right.
+            PutClass(Class("N", qualifiers=NameMap([Qualifier.of("provider", "Lamps")]))),
+            AccessRight.FULL_WRITE | AccessRight.WRITE_PROVIDER,
+        ),
     ],
 )
 async def test_rights(manager: ObjectManager, cimv2: Namespace, request_: Request, needed: AccessRight) -> None:

@@ -11,7 +11,8 @@ __all__ = ["Limits"]
 class Limits:
     """Lengths count UTF-16 code units (MS-WMI 3.1.4); what exceeds one is WBEM_E_QUOTA_VIOLATION.
 
-    `requests` is MaxRequestLimit (3.1.1): with so many operations running, a further one is WBEM_E_SERVER_TOO_BUSY.
+    `requests` is MaxRequestLimit (3.1.1): with so many operations running, a further one is WBEM_E_SERVER_TOO_BUSY;
+    `requests_per_caller` is how many of them one account may have (WBEM_E_QUOTA_VIOLATION).
     `results_buffered` is how far one operation may run ahead of whoever takes its results, `provider_deadline`
     the seconds that loading a provider, and each call of one, may take (None: no limit).
     """
@@ -21,5 +22,6 @@ class Limits:
     class_name: int = 4_096
     login_namespace: int = 8_173
     requests: int = 5_000
+    requests_per_caller: int = 1_000
     results_buffered: int = 1_000
     provider_deadline: float | None = 60.0

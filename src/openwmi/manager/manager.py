@@ -267,10 +267,18 @@ class ObjectManager:
         if not self._open:
             raise WbemError.of(WbemStatus.WBEM_E_INITIALIZATION_FAILURE, "the object manager is not open")
 
-    def check_capacity(self) -> None:
-        """WBEM_E_SERVER_TOO_BUSY when MaxRequestLimit operations run (3.1.1.1.3, 3.1.4.3)."""
+    def check_capacity(self, context: CallContext) -> None:
+        """WBEM_E_SERVER_TOO_BUSY when MaxRequestLimit operations run (3.1.1.1.3, 3.1.4.3), WBEM_E_QUOTA_VIOLATION when
+        the caller has its share of them: nobody gets everybody's place."""
         if len(self._operations) >= self.limits.requests:
             raise WbemError.of(WbemStatus.WBEM_E_SERVER_TOO_BUSY, f"{self.limits.requests:,} operations run already")
+        share = self.limits.requests_per_caller
+        if len(self._operations) >= share:
+            mine = sum(operation.context.principal == context.principal for operation in self._operations)
+            if mine >= share:
+                raise WbemError.of(
+                    WbemStatus.WBEM_E_QUOTA_VIOLATION, f"{context.principal.name} runs {share:,} operations already"
+                )
 
     def register_operation(self, operation: Operation) -> None:
         """Counts an operation until it ends."""

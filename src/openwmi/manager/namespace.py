@@ -62,7 +62,7 @@ class Namespace:
         try:
             producer = await manager.in_store(self._checked, request, context)
             # From here to the operation's registration nothing is awaited, so the limit holds.
-            manager.check_capacity()
+            manager.check_capacity(context)
         except WbemError as error:
             error.extended = manager.extended(request, error, namespace=self._name)
             raise

@@ -22,8 +22,11 @@ def need_to_write(job: Job[Any], cls: Class) -> None:
 
 
 def need_to_define(job: Job[Any], cls: Class) -> None:
-    """The right to create, change or delete the class itself; `AccessDenied` without it."""
+    """The right to create, change or delete the class itself; `AccessDenied` without it.
+
+    Every declaration is kept in the repository, and its provider qualifier is the caller's own word: so a class that
+    says it is dynamic needs no less than one that does not, but the right to write to providers as well.
+    """
+    job.need(AccessRight.FULL_WRITE, f"the class {cls.name} is declared in the repository")
     if cls.provider is not None:
         job.need(AccessRight.WRITE_PROVIDER, f"the class {cls.name} is dynamic")
-    else:
-        job.need(AccessRight.FULL_WRITE, f"the class {cls.name} is static")

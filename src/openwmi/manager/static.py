@@ -168,10 +168,9 @@ class StaticObjects:
                 descriptor = bytes(parse_sddl(text if isinstance(text, str) else "".join(text or ())))  # type: ignore[arg-type]
             except SyntaxProblem as error:
                 raise WbemError.of(WbemStatus.WBEM_E_INVALID_PARAMETER, f"NamespaceSecuritySDDL: {error}") from None
-        if old is not None:
-            if descriptor is not None:
-                self._store.set_descriptor(full, descriptor)
-        else:
+        # The qualifier counts when a namespace is made. Changing a descriptor is SetSD's business, which asks for
+        # WRITE_DAC in that namespace (5.2).
+        if old is None:
             try:
                 self._manager.create_namespace(full, descriptor)
             except InvalidNamespace as error:
@@ -179,8 +178,7 @@ class StaticObjects:
 
     def _own(self, cls: Class) -> Instance:
         made = cls.new()
-        if "SECURITY_DESCRIPTOR" in cls.properties:
-            made["SECURITY_DESCRIPTOR"] = bytes(self.descriptor())
+        # SECURITY_DESCRIPTOR stays NULL: reading a descriptor is GetSD's business, which asks for READ_CONTROL (5.2).
         self._located(made)
         return made
 
