@@ -1,0 +1,1 @@
+"""DCOM without I/O: object references, activation, OXID resolution, IRemUnknown (MS-DCOM)."""
