@@ -1,0 +1,254 @@
+"""The proxies against the stubs: every request in every mode gives the same, and nothing stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from openwmi.cim import CimType, TypedValue
+from openwmi.cim.operation import Operation, Progress
+from openwmi.cim.operations import (
+    CallContext,
+    CallingMode,
+    DeleteClass,
+    DeleteInstance,
+    EnumerateClasses,
+    EnumerateInstances,
+    ExecMethod,
+    ExecQuery,
+    GetObject,
+    PutClass,
+    PutInstance,
+    Request,
+)  # fmt: skip
+from openwmi.dcom.importer import Importer
+from openwmi.errors import (
+    AccessDenied,
+    ConnectionLost,
+    InvalidNamespace,
+    InvalidParameter,
+    NotFound,
+    RpcFault,
+    WbemError,
+)  # fmt: skip
+from openwmi.status import HResult, WbemStatus
+from openwmi.wmi.client import RemoteNamespace, RemoteNamespaces
+from tests.dcom.support import EXPORTER, RESOLVER
+
+from .loopback import NAMESPACE, THING, FakeNamespace, Held, Loopback, gives, thing, things
+
+MODES = list(CallingMode)
+ONE: list[Request] = [GetObject('Thing="a"'), GetObject(None), ExecMethod("Thing", "Do", thing("in"))]
+NONE: list[Request] = [
+    PutClass(THING), DeleteClass("Thing"), PutInstance(thing("a")), DeleteInstance('Thing="a"'),
+    ExecMethod("Thing", "Do", None),
+]  # fmt: skip
+MANY: list[Request] = [EnumerateClasses("Thing"), EnumerateInstances("Thing"), ExecQuery("SELECT * FROM Thing")]
+ALL = ONE + NONE + MANY
+
+
+def name(value: Any) -> str:
+    return value.name if isinstance(value, CallingMode) else type(value).__name__
+
+
+async def run(remote: RemoteNamespace, request: Request, context: CallContext) -> list[Any]:
+    """All results."""
+    operation = await remote.start(request, context)
+    return list(await asyncio.wait_for(operation.collect(), 10))
+
+
+async def settle(loop: Loopback, exported: int) -> None:
+    """Nothing is left of an operation: no exported object, no reference to a sink."""
+    await loop.quiet()
+    assert len(loop.server.exporter) == exported
+    assert loop.references == 0
+    assert len(loop.operations) == 0
+
+
+@pytest.mark.parametrize("mode", MODES, ids=name)
+@pytest.mark.parametrize("request_", ALL, ids=name)
+async def test_every_request_in_every_mode(request_: Request, mode: CallingMode) -> None:
+    async with Loopback() as loop:
+        remote = await loop.open()
+        exported = len(loop.server.exporter)
+        results = [] if request_ in NONE else [thing("a", 2)] if request_ in ONE else things(230)
+        text = 'Thing.Id="a"' if isinstance(request_, PutInstance) and mode is not CallingMode.SYNCHRONOUS else None
+        loop.namespace.produce = gives(*results, text=text)
+        values = {"A": TypedValue(CimType.STRING, "x")}
+        operation = await remote.start(request_, loop.context(mode, flags=0x200, values=values))
+        found = await asyncio.wait_for(operation.collect(), 10)
+        assert [o.to_dict() for o in found] == [o.to_dict() for o in results]  # type: ignore[union-attr]
+        outcome = await operation.wait()
+        assert (outcome.status, outcome.text) == (0, text)
+        made, context = loop.namespace.last
+        assert made == request_
+        assert (context.mode, context.values) == (mode, values)
+        assert context.flags & 0x200
+        await operation.close()
+        await settle(loop, exported)
+
+
+@pytest.mark.parametrize("when", ["before it starts", "later"])
+@pytest.mark.parametrize("mode", MODES, ids=name)
+@pytest.mark.parametrize("request_", ALL, ids=name)
+async def test_every_failure_in_every_mode(request_: Request, mode: CallingMode, when: str) -> None:
+    async with Loopback() as loop:
+        remote = await loop.open()
+        exported = len(loop.server.exporter)
+        if when == "later":
+            loop.namespace.produce = gives(error=AccessDenied("not for you"))
+        else:
+            loop.namespace.refuse = AccessDenied("not for you")
+        with pytest.raises(AccessDenied) as caught:
+            await run(remote, request_, loop.context(mode))
+        assert caught.value.detail == "not for you"
+        assert caught.value.extended is not None
+        assert caught.value.extended["Operation"] == request_.METHOD
+        await settle(loop, exported)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=name)
+@pytest.mark.parametrize("request_", MANY, ids=name)
+async def test_a_failure_after_results(request_: Request, mode: CallingMode) -> None:
+    async with Loopback() as loop:
+        remote = await loop.open()
+        loop.namespace.produce = gives(*things(3), error=NotFound("it broke"))
+        operation = await remote.start(request_, loop.context(mode))
+        batch = await operation.take(10)
+        assert len(batch) == 3
+        with pytest.raises(NotFound, match="it broke"):
+            await operation.collect()
+
+
+@pytest.mark.parametrize("mode", MODES, ids=name)
+async def test_cancelling(mode: CallingMode) -> None:
+    async with Loopback() as loop:
+        remote = await loop.open()
+        exported = len(loop.server.exporter)
+        held = loop.namespace.produce = Held(*things(2))
+        request = EnumerateInstances("Thing")
+        if mode is CallingMode.SYNCHRONOUS:
+            starting = asyncio.ensure_future(remote.start(request, loop.context(mode)))
+            await held.started.wait()
+            starting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+        else:
+            operation = await remote.start(request, loop.context(mode))
+            await held.started.wait()
+            await operation.close()
+        (ran,) = loop.namespace.operations
+        outcome = await asyncio.wait_for(ran.wait(), 10)
+        assert outcome.status == WbemStatus.WBEM_E_CALL_CANCELLED
+        for _ in range(100):
+            await asyncio.sleep(0)
+        await loop.quiet()
+        assert len(loop.server.exporter) == exported
+
+
+async def test_progress() -> None:
+    async with Loopback() as loop:
+        remote = await loop.open()
+        go_on = asyncio.Event()
+
+        async def produce(operation: Operation) -> None:
+            operation.report(Progress(1, 4, "a quarter"))
+            await go_on.wait()
+
+        loop.namespace.produce = produce
+        context = loop.context(CallingMode.ASYNCHRONOUS, flags=0x80)
+        operation = await remote.start(DeleteInstance("x"), context)
+        assert await operation.next_event() == Progress(1, 4, "a quarter")
+        go_on.set()
+        assert (await operation.wait()).status == 0
+
+
+async def test_a_lost_connection_ends_what_waits_for_a_sink() -> None:
+    async with Loopback() as loop:
+        loop.namespace.children["child"] = FakeNamespace("root\\test\\child")
+        remote = await loop.open()
+        child = await remote.open_namespace("child", loop.context())
+        assert child.namespace == f"{NAMESPACE}\\child"
+        for namespace, fake in ((remote, loop.namespace), (child, loop.namespace.children["child"])):
+            held = fake.produce = Held()
+            operation = await namespace.start(DeleteInstance("x"), loop.context(CallingMode.ASYNCHRONOUS))
+            await held.started.wait()
+            loop.namespaces.connection_lost(ConnectionLost("the cable was cut"))
+            with pytest.raises(ConnectionLost, match="the cable was cut"):
+                await asyncio.wait_for(operation.collect(), 10)
+            held.go_on.set()
+
+
+async def test_closing_gives_back_children_too() -> None:
+    async with Loopback() as loop:
+        loop.namespace.children["child"] = FakeNamespace("root\\test\\child")
+        remote = await loop.open()
+        child = await remote.open_namespace("child", loop.context())
+        assert len(loop.server.exporter) == 3
+        await child.close()
+        assert len(loop.server.exporter) == 2
+        await remote.open_namespace("child", loop.context())
+        await loop.namespaces.close()
+        assert len(loop.server.exporter) == 0
+        with pytest.raises(InvalidNamespace):
+            await (await loop.open()).open_namespace("stranger", loop.context())
+
+
+async def test_one_log_on_object_serves_every_namespace() -> None:
+    async with Loopback() as loop:
+        await loop.open()
+        await loop.open()
+        assert loop.transport.methods.count("RemoteCreateInstance") == 1
+        with pytest.raises(InvalidNamespace):
+            await loop.namespaces.connect("root\\nowhere", loop.context())
+        with pytest.raises(InvalidParameter):
+            await loop.namespaces.connect(None, loop.context())
+
+
+async def test_how_a_namespace_is_named() -> None:
+    async with Loopback() as loop:
+        for given, sent in (
+            (NAMESPACE, f"\\\\.\\{NAMESPACE}"),
+            (f"\\\\host\\{NAMESPACE}", f"\\\\host\\{NAMESPACE}"),
+            (f"//host/{NAMESPACE}", f"//host/{NAMESPACE}"),
+        ):
+            opened = await loop.namespaces.connect(given, loop.context(locales=("MS_409", "MS_407")))
+            assert opened.namespace == given
+            assert loop.connected[-1][0] == sent
+            assert loop.connected[-1][1].locales == ("MS_409", "MS_407")
+
+
+async def test_a_client_without_a_place_for_sinks() -> None:
+    async with Loopback() as loop:
+        namespaces = RemoteNamespaces(Importer(loop.transport), EXPORTER.host, RESOLVER.port)
+        remote = await namespaces.connect(NAMESPACE, loop.context())
+        with pytest.raises(InvalidParameter, match="no place for sinks"):
+            await remote.start(DeleteInstance("x"), loop.context(CallingMode.ASYNCHRONOUS))
+        await namespaces.close()
+
+
+@pytest.mark.parametrize("mode", MODES, ids=name)
+@pytest.mark.parametrize("request_", [GetObject("x"), EnumerateInstances("x"), DeleteInstance("x")], ids=name)
+async def test_a_fault_is_no_wbem_error(request_: Request, mode: CallingMode) -> None:
+    async with Loopback() as loop:
+        remote = await loop.open()
+        loop.transport.broken = lambda invoked: RpcFault(HResult.ERROR_ACCESS_DENIED)
+        with pytest.raises(RpcFault) as caught:
+            await run(remote, request_, loop.context(mode))
+        assert caught.value.status == HResult.ERROR_ACCESS_DENIED
+        assert not isinstance(caught.value, WbemError)
+        loop.transport.broken = lambda invoked: None
+
+
+async def test_how_long_a_call_may_take() -> None:
+    """The time that the server was asked to wait comes on top of the time for an answer."""
+    async with Loopback() as loop:
+        remote = await loop.open()
+        operation = await remote.start(EnumerateInstances("Thing"), loop.context())
+        await operation.collect()
+        operation = await remote.start(GetObject("x"), loop.context())
+        await operation.collect()
+        limits = {call.method: call.timeout for call in loop.transport.calls}
+        assert (limits["CreateInstanceEnum"], limits["Next"], limits["GetCallStatus"]) == (30.0, 45.0, 45.0)
