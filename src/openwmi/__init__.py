@@ -1,3 +1,131 @@
-"""Windows Management Instrumentation for every platform: a server, a client and a test double."""
+"""Windows Management Instrumentation for every platform: a server, a client and a test double.
+
+    with openwmi.connect("dcom://administrator@server", password=...) as session:
+        for process in session.query("SELECT Name, ProcessId FROM Win32_Process"):
+            print(process["Name"])
+
+`openwmi.aio` is the same for asyncio. What stands here is imported when it is first used, so that
+``import openwmi`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from openwmi import aio as aio
+    from openwmi.client.session import AsyncSession as AsyncSession
+    from openwmi.client.sync import RunningOperation as RunningOperation
+    from openwmi.client.sync import Session as Session
+    from openwmi.client.sync import connect as connect
+    from openwmi.errors import AccessDenied as AccessDenied
+    from openwmi.errors import AuthenticationError as AuthenticationError
+    from openwmi.errors import CallerError as CallerError
+    from openwmi.errors import ConfigurationError as ConfigurationError
+    from openwmi.errors import ConnectError as ConnectError
+    from openwmi.errors import ConnectionLost as ConnectionLost
+    from openwmi.errors import DeadlineExceeded as DeadlineExceeded
+    from openwmi.errors import DecodeError as DecodeError
+    from openwmi.errors import Error as Error
+    from openwmi.errors import InvalidClass as InvalidClass
+    from openwmi.errors import InvalidNamespace as InvalidNamespace
+    from openwmi.errors import InvalidObjectPath as InvalidObjectPath
+    from openwmi.errors import InvalidParameter as InvalidParameter
+    from openwmi.errors import InvalidQuery as InvalidQuery
+    from openwmi.errors import NotFound as NotFound
+    from openwmi.errors import OperationCancelled as OperationCancelled
+    from openwmi.errors import PeerError as PeerError
+    from openwmi.errors import ProtocolError as ProtocolError
+    from openwmi.errors import RpcFault as RpcFault
+    from openwmi.errors import SyntaxProblem as SyntaxProblem
+    from openwmi.errors import TransportError as TransportError
+    from openwmi.errors import WbemError as WbemError
+    from openwmi.repository import MemoryStore as MemoryStore
+    from openwmi.repository import SqliteStore as SqliteStore
+    from openwmi.security.accounts import Accounts as Accounts
+    from openwmi.server import Server as Server
 
 __version__ = "0.1.0"
+
+_HOME: Final = {
+    "AccessDenied": "openwmi.errors",
+    "Accounts": "openwmi.security.accounts",
+    "AsyncSession": "openwmi.client.session",
+    "AuthenticationError": "openwmi.errors",
+    "CallerError": "openwmi.errors",
+    "ConfigurationError": "openwmi.errors",
+    "ConnectError": "openwmi.errors",
+    "ConnectionLost": "openwmi.errors",
+    "DeadlineExceeded": "openwmi.errors",
+    "DecodeError": "openwmi.errors",
+    "Error": "openwmi.errors",
+    "InvalidClass": "openwmi.errors",
+    "InvalidNamespace": "openwmi.errors",
+    "InvalidObjectPath": "openwmi.errors",
+    "InvalidParameter": "openwmi.errors",
+    "InvalidQuery": "openwmi.errors",
+    "MemoryStore": "openwmi.repository",
+    "NotFound": "openwmi.errors",
+    "OperationCancelled": "openwmi.errors",
+    "PeerError": "openwmi.errors",
+    "ProtocolError": "openwmi.errors",
+    "RpcFault": "openwmi.errors",
+    "RunningOperation": "openwmi.client.sync",
+    "Server": "openwmi.server",
+    "Session": "openwmi.client.sync",
+    "SqliteStore": "openwmi.repository",
+    "SyntaxProblem": "openwmi.errors",
+    "TransportError": "openwmi.errors",
+    "WbemError": "openwmi.errors",
+    "connect": "openwmi.client.sync",
+}
+
+__all__ = [
+    "AccessDenied",
+    "Accounts",
+    "AsyncSession",
+    "AuthenticationError",
+    "CallerError",
+    "ConfigurationError",
+    "ConnectError",
+    "ConnectionLost",
+    "DeadlineExceeded",
+    "DecodeError",
+    "Error",
+    "InvalidClass",
+    "InvalidNamespace",
+    "InvalidObjectPath",
+    "InvalidParameter",
+    "InvalidQuery",
+    "MemoryStore",
+    "NotFound",
+    "OperationCancelled",
+    "PeerError",
+    "ProtocolError",
+    "RpcFault",
+    "RunningOperation",
+    "Server",
+    "Session",
+    "SqliteStore",
+    "SyntaxProblem",
+    "TransportError",
+    "WbemError",
+    "__version__",
+    "aio",
+    "connect",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "aio":
+        return import_module("openwmi.aio")
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,48 @@
+"""The asyncio API: `connect` opens a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from openwmi.client.urls import parse_url
+from openwmi.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from openwmi.client.session import AsyncSession
+
+__all__ = ["connect"]
+
+DEFAULT_NAMESPACE = "root\\cimv2"
+
+
+async def connect(
+    url: str = "local:",
+    *,
+    user: str | None = None,
+    password: str | None = None,
+    nt_hash: bytes | None = None,
+    namespace: str | None = None,
+    locales: Iterable[str] = (),
+    timeout: float | None = 60.0,
+) -> AsyncSession:
+    r"""Opens a session.
+
+    `url` is ``dcom://user@host[:port][/namespace]``, or ``local:[file]`` for a repository in this process (in memory
+    without a file). The user may also be given by `user`; over DCOM the password or its NT hash is needed.
+    `locales` are preferred locales, such as ``MS_409``. `timeout` bounds the connection and each operation after it,
+    in seconds. Raises `ConfigurationError`, `AuthenticationError`, `TransportError` or `WbemError`.
+    """
+    target = parse_url(url)
+    wanted = namespace or target.namespace or DEFAULT_NAMESPACE
+    if target.scheme == "local":
+        from openwmi.client.local import open_local
+
+        return await open_local(target.path, wanted, tuple(locales), timeout)
+    from openwmi.client.dcom import Credentials, open_dcom
+
+    name = user or target.user
+    if not name:
+        raise ConfigurationError("no user: write dcom://user@host, or give user=")
+    credentials = Credentials(name, password, nt_hash)
+    return await open_dcom(target.host, target.port, credentials, wanted, tuple(locales), timeout)

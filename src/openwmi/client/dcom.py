@@ -1,0 +1,159 @@
+"""Sessions over DCOM: the transport, the log-on, and the place where sinks live."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from openwmi.cim.operations import CallContext
+from openwmi.client.session import AsyncSession
+from openwmi.dcom.bindings import Endpoint
+from openwmi.dcom.importer import Importer
+from openwmi.dcom.peer import Caller
+from openwmi.errors import AuthenticationError, ConfigurationError, DeadlineExceeded, PeerError, RpcFault
+from openwmi.net.dcom import DcomHost
+from openwmi.net.rpc import RpcTransport
+from openwmi.security.acceptors import LocalAcceptors
+from openwmi.security.accounts import Accounts
+from openwmi.security.context import AuthenticationLevel, ImpersonationLevel, SecurityContext
+from openwmi.security.ntlm import NtlmInitiator, ServerNames
+from openwmi.status import HResult
+from openwmi.wmi.client import RemoteNamespace, RemoteNamespaces
+from openwmi.wmi.interfaces import IWbemObjectSink
+from openwmi.wmi.sinks import SinkStub
+
+__all__ = ["Credentials", "DcomConnection", "open_dcom"]
+
+_LOOPBACK: Final = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    r"""Who logs on. `user` may be ``user``, ``DOMAIN\user`` or ``user@realm``; give the password or its NT hash."""
+
+    user: str
+    password: str | None = field(default=None, repr=False)
+    nt_hash: bytes | None = field(default=None, repr=False)
+
+    def initiator(self, level: AuthenticationLevel) -> Callable[[str], SecurityContext]:
+        """Makes a security context for a host."""
+        if not self.user:
+            raise ConfigurationError("no user: write dcom://user@host")
+        if self.password is None and self.nt_hash is None:
+            raise ConfigurationError(f"no password for {self.user}")
+        return lambda host: NtlmInitiator(self.user, self.password, hashed=self.nt_hash, target=host, level=level)
+
+    def acceptors(self) -> LocalAcceptors:
+        """Who may call this client's sinks: whoever can prove that it knows this password, as the server can."""
+        accounts = Accounts()
+        name = self.user.rpartition("\\")[2].partition("@")[0]
+        if self.password is not None:
+            accounts.add(name, self.password)
+        elif self.nt_hash is not None:
+            accounts.add_hash(name, self.nt_hash)
+        return LocalAcceptors(accounts, ServerNames.of("openwmi-client"))
+
+
+class DcomConnection:
+    """One log-on to a server over DCOM: `openwmi.cim.operations.Namespaces`, and a place for sinks."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        credentials: Credentials,
+        *,
+        level: AuthenticationLevel = AuthenticationLevel.PRIVACY,
+        connect_timeout: float = 20.0,
+        call_timeout: float = 30.0,
+    ) -> None:
+        """Times are seconds: for a connection with its bind, and for the answer to one call."""
+        self._transport = RpcTransport(credentials.initiator(level), level=level, connect_timeout=connect_timeout)
+        self._credentials = credentials
+        self._sinks: DcomHost | None = None
+        self._host = host
+        self._resolver = Endpoint(host, port)
+        self._namespaces = RemoteNamespaces(Importer(self._transport), host, port, sinks=self, timeout=call_timeout)
+        self._transport.on_lost = self._lost
+
+    def _lost(self, endpoint: Endpoint, reason: PeerError) -> None:
+        # The connection to the resolver may go once the log-on object is there.
+        if endpoint != self._resolver:
+            self._namespaces.connection_lost(reason)
+
+    async def connect(self, namespace: str | None, context: CallContext) -> RemoteNamespace:
+        """Opens a namespace."""
+        try:
+            return await self._namespaces.connect(namespace, context)
+        except AuthenticationError as error:
+            raise AuthenticationError(f"{self._credentials.user} at {self._host}: {error}") from None
+        except RpcFault as fault:
+            if fault.status != HResult.ERROR_ACCESS_DENIED:
+                raise
+            # NTLM's last message gets no answer: a server that does not believe it refuses the first call instead.
+            raise AuthenticationError(
+                f"{self._credentials.user} at {self._host}: access is denied: the user or the password is wrong,"
+                " or the account may not log on there"
+            ) from None
+
+    async def export(self, stub: SinkStub) -> bytes:
+        """The sink as a reference. The first one opens a port at the address from which the server is reached."""
+        address = self._transport.local_address or _LOOPBACK
+        if self._sinks is None:
+            host = DcomHost(interfaces=[IWbemObjectSink], acceptors=self._credentials.acceptors())
+            await host.listen(address, 0, None)
+            self._sinks = host
+        nobody = Caller(
+            None, AuthenticationLevel.NONE, ImpersonationLevel.ANONYMOUS, address=address, local_address=address
+        )
+        return self._sinks.peer.marshal(stub, IWbemObjectSink.uuid, nobody, float("inf"))
+
+    def revoke(self, stub: SinkStub) -> None:
+        """The sink is done with: later calls to it find nothing."""
+        if self._sinks is not None:
+            self._sinks.peer.exporter.revoke(stub)
+
+    async def close(self) -> None:
+        """Gives everything back and closes the connections."""
+        self._transport.on_lost = None
+        await self._namespaces.close()
+        await self._transport.close()
+        if self._sinks is not None:
+            await self._sinks.close()
+            self._sinks = None
+
+
+@dataclass(frozen=True, slots=True)
+class _User:
+    """Who a session acts for, as far as this side knows: `openwmi.cim.operations.Principal`."""
+
+    name: str
+    is_administrator: bool = False
+
+
+async def open_dcom(
+    host: str,
+    port: int,
+    credentials: Credentials,
+    namespace: str,
+    locales: tuple[str, ...],
+    timeout: float | None,
+) -> AsyncSession:
+    """Logs on and opens a namespace, in `timeout` seconds for all of it."""
+    call_timeout = 30.0 if timeout is None else min(timeout, 30.0)
+    connection = DcomConnection(
+        host, port, credentials, connect_timeout=min(call_timeout, 20.0), call_timeout=call_timeout
+    )
+    context = CallContext(principal=_User(credentials.user), remote=True, locales=locales, timeout=timeout)
+    try:
+        async with asyncio.timeout(timeout):
+            operations = await connection.connect(namespace, context)
+    except TimeoutError:
+        await connection.close()
+        raise DeadlineExceeded(f"{host}: no session in {timeout:g} s", stage="connect") from None
+    except BaseException:
+        await connection.close()
+        raise
+    return AsyncSession(connection, operations, context, connection.close)

@@ -1,0 +1,133 @@
+"""The portal: a thread with an event loop, through which synchronous code runs asyncio's.
+
+The loop and whatever runs in it end with the portal. It may be used from any thread but its own, and from several at a
+time. Ctrl-C while `run` waits cancels what it waits for before it goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import CancelledError, Future, wait
+from typing import Any, Final, Generic, TypeVar
+
+__all__ = ["Portal"]
+
+T = TypeVar("T")
+
+# Seconds between two looks at whether the loop is still there, which another thread may close. On Windows only such a
+# look notices Ctrl-C, too.
+_TURN: Final = 0.2 if sys.platform == "win32" else 1.0
+_GRACE: Final = 5.0  # seconds within which what Ctrl-C cancelled ends, or is left behind
+
+
+class _Call(Generic[T]):
+    """One piece of work on its way through the portal. Its methods run in the loop, `start` before `cancel`."""
+
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+        self.done: Future[T] = Future()
+        self._work = work
+        self._task: asyncio.Task[T] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._work)
+        self._task.add_done_callback(self._finished)
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        else:  # the interrupt came before `start` was handed over
+            self._work.close()
+            self._cancelled()
+
+    def _cancelled(self) -> None:
+        self.done.cancel()
+        self.done.set_running_or_notify_cancel()  # without it, nobody who waits is told
+
+    def _finished(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self._cancelled()
+            return
+        error = task.exception()
+        if error is None:
+            self.done.set_result(task.result())
+        else:
+            self.done.set_exception(error)
+
+
+class Portal:
+    """One loop in one thread of its own, for as long as it is open."""
+
+    def __init__(self) -> None:
+        self._ready: Future[asyncio.AbstractEventLoop] = Future()
+        self._stop: asyncio.Event | None = None
+        self._cleanup: Callable[[], Awaitable[None]] | None = None
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._main, name="openwmi-portal", daemon=True)
+        self._thread.start()
+        self._loop = self._ready.result()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs `work` in the loop and waits for it: what it returns, or raises."""
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("this runs in the session's own event loop, which a blocking call would stop")
+        if not self._thread.is_alive():
+            work.close()
+            raise RuntimeError("the session is closed")
+        call = _Call(work)
+        # All of it in the `try`: an interrupt may come between handing the work over and waiting for it, too.
+        try:
+            try:
+                self._loop.call_soon_threadsafe(call.start)
+            except RuntimeError:
+                work.close()
+                raise RuntimeError("the session is closed") from None
+            while not wait((call.done,), _TURN).done:
+                if not self._thread.is_alive():
+                    raise RuntimeError("the session was closed meanwhile")
+            return call.done.result()
+        except KeyboardInterrupt:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(call.cancel)
+            wait((call.done,), _GRACE)
+            raise
+        except CancelledError:
+            raise RuntimeError("the session was closed meanwhile") from None
+
+    def at_end(self, cleanup: Callable[[], Awaitable[None]]) -> None:
+        """What the loop does last, whoever closes the portal."""
+        self._cleanup = cleanup
+
+    def close(self) -> None:
+        """Does what is to be done at the end, stops the loop and waits for the thread. A second time does nothing.
+
+        Raises what `at_end`'s cleanup raised.
+        """
+        if self._thread.is_alive() and self._stop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop may have ended in between
+                self._loop.call_soon_threadsafe(self._stop.set)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                raise failure
+
+    def _main(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            if self._ready.done():
+                self._failure = error
+            else:
+                self._ready.set_exception(error)  # no loop could be made
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        self._ready.set_result(asyncio.get_running_loop())
+        await self._stop.wait()
+        if self._cleanup is not None:
+            await self._cleanup()

@@ -1,0 +1,5 @@
+"""The daemon: listeners, object manager, providers and accounts put together."""
+
+from openwmi.server.server import Addresses, Server
+
+__all__ = ["Addresses", "Server"]

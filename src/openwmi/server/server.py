@@ -1,0 +1,178 @@
+"""`Server`: a machine that answers WMI clients over DCOM.
+
+async with Server(SqliteStore("wmi.db"), Accounts.load("accounts.json")) as server:
+    print(server.addresses)
+    await server.stopped()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from openwmi.cim import Instance
+from openwmi.dcom.importer import Transport
+from openwmi.dcom.peer import Caller
+from openwmi.errors import AuthenticationError, ConfigurationError, WbemError
+from openwmi.manager import ObjectManager
+from openwmi.manager.limits import Limits
+from openwmi.net.dcom import DcomHost
+from openwmi.net.rpc import RpcTransport
+from openwmi.providers import Provider
+from openwmi.providers.host import HOST_PROVIDERS
+from openwmi.repository import Store
+from openwmi.rpc import ConnectionLimits
+from openwmi.security.acceptors import LocalAcceptors
+from openwmi.security.accounts import Accounts
+from openwmi.security.context import SecurityContext
+from openwmi.security.ntlm import NtlmInitiator, ServerNames
+from openwmi.wmi.interfaces import (
+    CLSID_WBEM_LEVEL1_LOGIN,
+    IEnumWbemClassObject,
+    IWbemCallResult,
+    IWbemLevel1Login,
+    IWbemServices,
+)
+from openwmi.wmi.objects import ObjectMarshaller
+from openwmi.wmi.server import WmiServer
+from openwmi.wmi.sinks import SINK_TIMER
+
+__all__ = ["EXPORTER_PORT", "RPC_PORT", "Addresses", "Server"]
+
+_log = logging.getLogger("openwmi.server")
+
+RPC_PORT: Final = 135
+# Below the ports that systems hand out by themselves, so that it is free when the server starts.
+EXPORTER_PORT: Final = 13500
+
+_INTERFACES: Final = (IWbemLevel1Login, IWbemServices, IEnumWbemClassObject, IWbemCallResult)
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a server listens."""
+
+    address: str
+    rpc_port: int
+    exporter_port: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the ready file."""
+        return asdict(self)
+
+
+class Server:
+    """One server: an object manager over `store`, the host's providers and more, and DCOM in front of them.
+
+    `listen` is the address to listen at, ports of 0 are free ones. Starting opens everything, and closes it again if
+    something cannot be opened; stopping closes the store too.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        accounts: Accounts,
+        *,
+        listen: str = "127.0.0.1",
+        rpc_port: int = RPC_PORT,
+        exporter_port: int = EXPORTER_PORT,
+        providers: Iterable[Callable[[], Provider]] = HOST_PROVIDERS,
+        limits: Limits | None = None,
+        connection_limits: ConnectionLimits | None = None,
+        sink_timer: float = SINK_TIMER,
+    ) -> None:
+        self.manager = ObjectManager(store, limits=limits)
+        self.addresses = Addresses(listen, rpc_port, exporter_port)
+        self._accounts = accounts
+        self._providers = tuple(providers)
+        self._callbacks: dict[str, RpcTransport] = {}
+        self._stopped = asyncio.Event()
+        self._errors = ObjectMarshaller()
+        self._host = DcomHost(
+            interfaces=_INTERFACES,
+            acceptors=LocalAcceptors(accounts, ServerNames.of(socket.gethostname())),
+            error_info=self._error_info,
+            is_current=accounts.knows,
+            classes={CLSID_WBEM_LEVEL1_LOGIN: lambda call: self._wmi.activate(call)},
+            limits=connection_limits,
+        )
+        self._wmi = WmiServer(
+            self.manager,
+            self.manager.async_operations,
+            self.manager.extended,
+            self._callback,
+            self._host.spawn,
+            sink_timer,
+        )
+
+    async def start(self) -> Addresses:
+        """Opens the store, registers the providers, and listens. `ConfigurationError` if a port cannot be had."""
+        wanted = self.addresses
+        try:
+            await self.manager.open()
+            for provider in self._providers:
+                await self.manager.register(provider)
+            await self._host.listen(wanted.address, wanted.rpc_port, wanted.exporter_port)
+        except PermissionError:
+            await self.stop()
+            raise ConfigurationError(
+                f"this account may not listen on port {wanted.rpc_port}: use --rpc-port, or give it the right to"
+            ) from None
+        except OSError as error:
+            await self.stop()
+            raise ConfigurationError(
+                f"cannot listen at {wanted.address} on the ports {wanted.rpc_port} and {wanted.exporter_port}:"
+                f" {error.strerror or error}"
+            ) from None
+        except BaseException:
+            await self.stop()
+            raise
+        self.addresses = Addresses(wanted.address, self._host.resolver_port, self._host.exporter_port)
+        _log.info("listening at %s, ports %d and %d", *asdict(self.addresses).values())
+        return self.addresses
+
+    async def stop(self) -> None:
+        """Ends every operation and connection, and closes the store."""
+        await self.manager.close()
+        await self._host.close()
+        for transport in self._callbacks.values():
+            await transport.close()
+        self._callbacks.clear()
+        self._stopped.set()
+
+    async def stopped(self) -> None:
+        """Waits until the server has been stopped."""
+        await self._stopped.wait()
+
+    async def __aenter__(self) -> Server:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def _error_info(self, error: WbemError) -> bytes | None:
+        extended = error.extended
+        return self._errors.marshal_error(extended) if isinstance(extended, Instance) else None
+
+    def _callback(self, caller: Caller) -> Transport:
+        """Calls back to a caller's sinks, one transport for each account.
+
+        Off a domain there is no machine account, so the server proves who it is with what only it and the caller know:
+        the caller's own hash.
+        """
+        name = "" if caller.principal is None else caller.principal.account
+        transport = self._callbacks.get(name)
+        if transport is None:
+            transport = self._callbacks[name] = RpcTransport(lambda host: self._initiator(name, host))
+        return transport
+
+    def _initiator(self, name: str, host: str) -> SecurityContext:
+        account = self._accounts.find("", name)
+        if account is None:
+            raise AuthenticationError(f"{name} has no account any more, so its sinks cannot be called")
+        return NtlmInitiator(account.name, hashed=account.nt_hash, target=host)

@@ -1,0 +1,214 @@
+"""The synchronous facade: the same verbs, one thread, no item-by-item crossing, a clean end."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import openwmi
+from openwmi.cim import Instance
+from openwmi.cim.operation import Operation, Outcome
+from openwmi.cim.operations import DeleteInstance
+from openwmi.client.portal import Portal
+from openwmi.client.session import AsyncSession
+from openwmi.client.sync import RunningOperation, Session, connect
+from openwmi.errors import ConfigurationError, ConnectError, NotFound
+from openwmi.mof import MofErrors
+
+MOF = "class Sync_Thing { [key] uint32 Number; string Text; };"
+
+
+def portals() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "openwmi-portal"]
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    with connect("local:") as opened:
+        opened.compile_mof(MOF)
+        yield opened
+    assert not portals()
+
+
+def put(session: Session, count: int) -> None:
+    cls = session.get_class("Sync_Thing")
+    for number in range(count):
+        session.put(cls.new(Number=number))
+
+
+def test_every_verb_is_there() -> None:
+    for asynchronous, blocking in ((AsyncSession, Session), (Operation, RunningOperation)):
+        for name, function in inspect.getmembers(asynchronous, inspect.iscoroutinefunction):
+            if name.startswith("_") or (asynchronous is Operation and name in ("deliver", "settled")):
+                continue  # the producer's side is not for users
+            ours = getattr(blocking, name)
+            assert not inspect.iscoroutinefunction(ours), name
+            assert ours.__doc__, name
+            if name != "close":
+                assert inspect.signature(ours) == inspect.signature(function), name
+
+
+def test_put_get_delete(session: Session) -> None:
+    assert session.namespace == "root\\cimv2"
+    path = session.put(session.get_class("sync_thing").new(Number=7, Text="seven"))
+    assert path == "Sync_Thing.Number=7"
+    found = session.get(path)
+    assert isinstance(found, Instance)
+    assert found["Text"] == "seven"
+    session.delete(found)
+    with pytest.raises(NotFound):
+        session.get(path)
+
+
+def test_mof_is_all_or_nothing(session: Session) -> None:
+    with pytest.raises(MofErrors, match="<mof>:1:"):
+        session.compile_mof("class Sync_Good { [key] string Name; }; class Sync_Bad : Nowhere {};")
+    with pytest.raises(NotFound):
+        session.get_class("Sync_Good")
+
+
+def test_results_cross_by_pages(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(session, 50)
+    crossings = 0
+    run = Portal.run
+
+    def counted(self: Portal, work: Any) -> Any:
+        nonlocal crossings
+        crossings += 1
+        return run(self, work)
+
+    monkeypatch.setattr(Portal, "run", counted)
+    with session.query("SELECT * FROM Sync_Thing") as found:
+        found.wait()
+        crossings = 0
+        assert len(list(found)) == 50
+    assert crossings <= 5
+
+
+def test_the_outcome_and_its_error(session: Session) -> None:
+    put(session, 1)
+    with session.start(DeleteInstance("Sync_Thing.Number=0")) as operation:
+        events = [operation.next_event()]
+        assert isinstance(events[0], Outcome)
+        assert operation.wait() == operation.outcome == events[0]
+        assert operation.elapsed >= 0
+        assert "DeleteInstance" in repr(operation)
+    with pytest.raises(openwmi.InvalidClass):
+        session.query("SELECT * FROM Sync_Nothing").collect()
+
+
+def test_cancel(session: Session) -> None:
+    # More than an operation holds, so that it runs until somebody takes them.
+    session.compile_mof("".join(f"instance of Sync_Thing {{ Number = {n}; }};" for n in range(1100)))
+    with session.instances("Sync_Thing") as found:
+        assert len(found.take(10)) == 10
+        assert found.outcome is None
+        found.cancel()
+        assert found.take(10) == []
+        with pytest.raises(openwmi.OperationCancelled):
+            list(found)
+    with session.instances("Sync_Thing") as found:
+        assert len(list(found)) == 1100
+
+
+def test_another_namespace_shares_the_thread(session: Session) -> None:
+    other = session.open("root\\default")
+    assert (other.namespace, len(portals())) == ("root\\default", 1)
+    assert repr(other) == "<Session root\\default>"
+    other.close()  # gives nothing back that the first one has
+    assert session.get_class("Sync_Thing").name == "Sync_Thing"
+
+
+def test_threads_share_a_session(session: Session) -> None:
+    put(session, 20)
+    found: list[int] = []
+    workers = [
+        threading.Thread(target=lambda: found.append(len(list(session.query("SELECT * FROM Sync_Thing")))))
+        for _ in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(30)
+    assert found == [20] * 4
+
+
+def test_a_closed_session_says_so() -> None:
+    session = connect("local:")
+    session.close()
+    session.close()
+    with pytest.raises(RuntimeError, match="the session is closed"):
+        session.get_class("__NAMESPACE")
+    assert not portals()
+
+
+def test_a_forgotten_session_ends() -> None:
+    session = connect("local:")
+    threads = portals()
+    del session
+    gc.collect()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(("url", "error"), [("ftp://x", ConfigurationError), ("dcom://ada@127.0.0.1:1", ConnectError)])
+def test_a_failed_connect_leaves_no_thread(url: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        connect(url, password="x")
+    assert not portals()
+
+
+def test_not_from_its_own_loop(session: Session) -> None:
+    async def nested() -> None:
+        session.get_class("__NAMESPACE")
+
+    with pytest.raises(RuntimeError, match="own event loop"):
+        session._portal.run(nested())
+
+
+def test_ctrl_c_cancels_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nobody waits out the grace: what was cancelled says so.
+    monkeypatch.setattr("openwmi.client.portal._GRACE", 1000.0)
+    portal = Portal()
+    ended = threading.Event()
+    main = threading.main_thread().ident
+    assert main is not None
+
+    async def endless() -> None:
+        import asyncio
+
+        signal.pthread_kill(main, signal.SIGINT)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def answer() -> int:
+        return 42
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            portal.run(endless())
+        assert ended.wait(10)
+        assert portal.run(answer()) == 42
+    finally:
+        portal.close()
+
+
+def test_a_close_that_fails_is_told() -> None:
+    async def fail() -> None:
+        raise ConnectError("gone")
+
+    portal = Portal()
+    portal.at_end(fail)
+    with pytest.raises(ConnectError, match="gone"):
+        portal.close()
+    portal.close()
+    assert not portals()
