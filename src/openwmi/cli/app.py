@@ -1,0 +1,46 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from openwmi import __version__
+from openwmi.cli.account import app as account
+from openwmi.cli.mof import app as mof
+from openwmi.cli.operations import delete, get, invoke, put, query
+from openwmi.cli.serve import serve
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="openwmi",
+    help="Windows Management Instrumentation for every platform.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"openwmi {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="The version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Windows Management Instrumentation for every platform."""
+
+
+for command in (serve, query, get, put, delete, invoke):
+    app.command()(command)
+app.add_typer(account, name="account")
+app.add_typer(mof, name="mof")

@@ -1,0 +1,150 @@
+"""What commands write: JSON, a table on a terminal, aligned text elsewhere.
+
+Data are another machine's: control characters in them are written as escapes, so that they cannot act on a terminal.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from openwmi.cim import CimObject, Class, Instance
+from openwmi.cim.json import class_to_json, instance_to_json, to_jsonable
+from openwmi.errors import printable
+from openwmi.mof import write_mof
+
+__all__ = [
+    "clean",
+    "write",
+    "write_json",
+    "write_object",
+    "write_objects",
+    "write_objects_as_json",
+    "write_table",
+    "write_values",
+]
+
+_PAGE = 1000
+_WIDEST_TABLE = 10  # columns; with more of them, one property a line reads better
+
+
+def write(text: str) -> None:
+    """One line, or several."""
+    sys.stdout.write(text + "\n")
+
+
+def clean(value: Any) -> str:
+    """A value as a person reads it, on one line."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, bytes | tuple):
+        return "{" + ", ".join(clean(item) for item in value) + "}"
+    if isinstance(value, Instance):
+        return str(value.relative_path or value.class_name)
+    if isinstance(value, Class):
+        return value.name
+    return printable(str(value))
+
+
+# -- JSON
+
+
+def write_json(value: Any) -> None:
+    """Anything of the model, or a mapping or list of it."""
+    write(json.dumps(to_jsonable(value), indent=2))
+
+
+def _to_json(found: CimObject) -> dict[str, Any]:
+    return class_to_json(found) if isinstance(found, Class) else instance_to_json(found)
+
+
+def write_objects_as_json(objects: Iterable[CimObject]) -> None:
+    """A JSON array with an object a line, written as they come."""
+    separator = "["
+    for found in objects:
+        sys.stdout.write(f"{separator}\n{json.dumps(_to_json(found))}")
+        separator = ","
+    write("[]" if separator == "[" else "\n]")
+
+
+# -- text
+
+
+def write_object(found: CimObject) -> None:
+    """One object: a class as MOF, an instance property by property."""
+    if isinstance(found, Class):
+        sys.stdout.write(write_mof(found))
+    else:
+        write_values(dict(found.items()))
+
+
+def write_values(values: Mapping[str, Any]) -> None:
+    """Names and values, one a line."""
+    width = max(map(len, values), default=0)
+    for name, value in values.items():
+        write(f"{name:<{width}} = {'NULL' if value is None else clean(value)}")
+
+
+def write_objects(objects: Iterable[CimObject]) -> None:
+    """The result of a query: a table, or blocks where there are many properties, or the names of classes."""
+    rest = iter(objects)
+    first = list(itertools.islice(rest, _PAGE))
+    instances = [found for found in first if isinstance(found, Instance)]
+    columns = list(dict.fromkeys(name for found in instances for name in found))
+    if len(instances) < len(first):
+        for found in itertools.chain(first, rest):
+            write(found.name if isinstance(found, Class) else str(found.relative_path or found.class_name))
+    elif len(columns) > _WIDEST_TABLE:
+        for number, found in enumerate(itertools.chain(first, rest)):
+            if number:
+                write("")
+            write_object(found)
+    elif first:
+        write_table(columns, (_row(found, columns) for found in itertools.chain(first, rest)))
+
+
+def _row(found: CimObject, columns: Sequence[str]) -> list[Any]:
+    return [found.get(name) if isinstance(found, Instance) else None for name in columns]
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table. The widths of aligned text are those of the first page; the rest is written as it comes."""
+    if sys.stdout.isatty():
+        _write_rich(columns, rows)
+        return
+    remaining: Iterator[Sequence[Any]] = iter(rows)
+    first = list(itertools.islice(remaining, _PAGE))
+    numeric = [_is_numeric(row[i] for row in first) for i in range(len(columns))]
+    texts = [list(columns), *([clean(value) for value in row] for row in first)]
+    widths = [max(len(text[i]) for text in texts) for i in range(len(columns))]
+    for text in itertools.chain(texts, ([clean(value) for value in row] for row in remaining)):
+        cells = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(text, widths, numeric, strict=True)
+        )
+        write("  ".join(cells).rstrip())
+
+
+def _write_rich(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, header_style="bold")
+    found = list(rows)
+    for index, name in enumerate(columns):
+        table.add_column(name, justify="right" if _is_numeric(row[index] for row in found) else "left")
+    for row in found:
+        table.add_row(*(Text(clean(value)) for value in row))
+    Console().print(table)
+
+
+def _is_numeric(values: Iterable[Any]) -> bool:
+    present = [value for value in values if value is not None]
+    return bool(present) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in present)

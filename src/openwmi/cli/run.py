@@ -1,0 +1,61 @@
+"""Runs the commands, and turns whatever goes wrong into one clear sentence and an exit status."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+from openwmi.cli.app import app
+from openwmi.errors import Error
+from openwmi.mof import MofError, MofErrors
+
+__all__ = ["run"]
+
+
+def run(arguments: list[str], *, debug: bool = False) -> int:
+    """The exit status of the command line `arguments`. With `debug`, failures have their traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Data may hold what the terminal's encoding cannot say.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. What is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if debug:
+            raise
+        _say(_sentence(error))
+        return 1
+    return status
+
+
+def _run(arguments: list[str]) -> int:
+    """typer's own exits included: usage is 2, Ctrl-C what typer has for it."""
+    try:
+        app(arguments, prog_name="openwmi")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, MofError | MofErrors):
+        return str(error)  # one place a paragraph, with the line and a caret
+    if isinstance(error, Error):
+        return "openwmi: " + " ".join(str(error).split())
+    what = " ".join(str(error).split())
+    return (
+        f"openwmi: unexpected {type(error).__name__}{': ' + what if what else ''};"
+        " this is a mistake in openwmi: run it with OPENWMI_DEBUG=1 to see where"
+    )
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,115 @@
+"""The implementations of `openwmi.cim.operations` that the operation suite runs over. A new one is one line."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from openwmi import aio
+from openwmi.cim.operations import CallContext
+from openwmi.client.session import AsyncSession
+from openwmi.errors import NotFound
+from openwmi.manager import ObjectManager
+from openwmi.providers import Keys, Provider, ProviderCall, method
+from openwmi.repository import MemoryStore
+from openwmi.security.accounts import Accounts
+from openwmi.security.principals import Principal
+from openwmi.server import Server
+
+NAMESPACE = "root\\cimv2"
+
+STATIC_CLASSES = """
+class Suite_Thing { [key] string Name; uint32 Size = 7; string Note; uint64 Big; datetime When; sint16 Many[]; };
+class Suite_Derived : Suite_Thing { boolean Extra; };
+class Suite_Pair { [key] uint32 Left; [key] string Right; };
+[singleton] class Suite_Only { string Text; };
+[abstract] class Suite_Abstract { [key] string Name; };
+"""
+
+
+class Gauges(Provider):
+    """A dynamic class whose instances live in a dictionary."""
+
+    name = "Suite Gauges"
+    namespace = NAMESPACE
+    mof = """
+    [dynamic, provider("Suite Gauges")]
+    class Suite_Gauge {
+        [key] string Name; sint32 Value; string Context;
+        [implemented] uint32 Add([in, ID(0)] sint32 Amount, [out, ID(1)] sint32 Total);
+        [implemented, static] uint32 Count([out, ID(0)] uint32 Number);
+    };
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[str, int] = {"a": 1, "b": 2}
+
+    def get_instance(self, call: ProviderCall, keys: Keys) -> dict[str, Any]:
+        seen = call.value("Remark")
+        return {"Name": keys["Name"], "Value": self._value(keys), "Context": None if seen is None else str(seen)}
+
+    def enumerate_instances(self, call: ProviderCall) -> Any:
+        for name, value in self.values.items():
+            yield {"Name": name, "Value": value}
+
+    def put_instance(self, call: ProviderCall, instance: Any) -> None:
+        self.values[instance["Name"]] = instance["Value"] or 0
+
+    def delete_instance(self, call: ProviderCall, keys: Keys) -> None:
+        call.progress(1, 2, "half way")
+        self._value(keys)
+        del self.values[keys["Name"]]
+
+    @method
+    def Add(self, call: ProviderCall, keys: Keys, amount: int | None = None) -> dict[str, Any]:
+        self.values[keys["Name"]] = self._value(keys) + (amount or 0)
+        return {"Total": self.values[keys["Name"]], "ReturnValue": 0}
+
+    @method
+    def Count(self, call: ProviderCall, keys: Keys) -> dict[str, Any]:
+        return {"Number": len(self.values), "ReturnValue": 0}
+
+    def _value(self, keys: Keys) -> int:
+        if keys["Name"] not in self.values:
+            raise NotFound(f"no gauge {keys['Name']}")
+        return self.values[keys["Name"]]
+
+
+@asynccontextmanager
+async def in_process() -> AsyncIterator[AsyncSession]:
+    manager = ObjectManager(MemoryStore(), server="HOST")
+    context = CallContext(principal=Principal.local_system(), timeout=30)
+    async with manager:
+        await manager.register(Gauges)
+        await manager.compile_mof(STATIC_CLASSES, NAMESPACE, context)
+        opened = await manager.connect(NAMESPACE, context)
+        yield AsyncSession(manager, opened, context, manager.close)
+
+
+@asynccontextmanager
+async def over_dcom() -> AsyncIterator[AsyncSession]:
+    accounts = Accounts()
+    accounts.add("suite", "a password for the suite", administrator=True)
+    server = Server(MemoryStore(), accounts, rpc_port=0, exporter_port=0, providers=[Gauges])
+    async with server:
+        context = CallContext(principal=Principal.local_system())
+        await server.manager.compile_mof(STATIC_CLASSES, NAMESPACE, context)
+        url = f"dcom://suite@127.0.0.1:{server.addresses.rpc_port}/root/cimv2"
+        async with await aio.connect(url, password="a password for the suite", timeout=30) as session:
+            yield session
+
+
+IMPLEMENTATIONS: dict[str, Callable[[], AbstractAsyncContextManager[AsyncSession]]] = {
+    "in process": in_process,
+    "dcom": over_dcom,
+}
+
+
+@pytest.fixture(params=list(IMPLEMENTATIONS))
+async def session(request: pytest.FixtureRequest) -> AsyncIterator[AsyncSession]:
+    async with IMPLEMENTATIONS[request.param]() as opened:
+        yield opened
