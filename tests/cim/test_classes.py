@@ -52,7 +52,7 @@ RULES = {
     "array": (cls("B", prop("A")), cls("D", prop("A", is_array=True)), "UPDATE_TYPE_MISMATCH"),
     "abstract under abstract": (cls("B", marks=("abstract",)), cls("D", marks=("abstract",)), None),
     "concrete under abstract": (cls("B", marks=("abstract",)), cls("D"), None),
-    "abstract under concrete": (cls("B"), cls("D", marks=("abstract",)), "CANNOT_BE_ABSTRACT"),
+    "abstract under concrete": (cls("B"), cls("D", marks=("abstract",)), None),
     "not abstract after all": (cls("B"), cls("D", marks=(Qualifier.of("abstract", False),)), None),
     "key under abstract": (cls("B", marks=("abstract",)), cls("D", prop("K", "key")), None),
     "key under concrete": (cls("B"), cls("D", prop("K", "key")), "CANNOT_BE_KEY"),

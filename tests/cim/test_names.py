@@ -83,3 +83,12 @@ def test_maps_compare_hash_and_pickle() -> None:
     assert one != NameMap([Thing("A", 1), Thing("B")])
     assert one != {"A": Thing("A")}
     assert pickle.loads(pickle.dumps(one)) == one
+
+
+def test_lookups_that_find_nothing_are_no_error() -> None:
+    one = Thing("Name")
+    found = NameMap([one])
+    assert found.get("NAME") is one
+    assert found.get("other") is None
+    assert found.get("other", one) is one
+    assert NameMap.of_folded({"name": one}) == found

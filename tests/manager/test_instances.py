@@ -276,7 +276,8 @@ async def test_a_null_key_gets_a_guid(cimv2: Namespace, lamps: Lamps) -> None:
         ("Pair", 0, {"A": "a"}, E.WBEM_E_NO_KEY),
         ("Keyless", 0, {"Text": "t"}, E.WBEM_E_NO_KEY),
         ("Localized", 0, {"Name": "x"}, E.WBEM_E_INVALID_OPERATION),
-        ("__SystemSecurity", 0, {}, E.WBEM_E_READ_ONLY),
+        ("__thisNAMESPACE", 0, {}, E.WBEM_E_READ_ONLY),
+        ("__SystemSecurity", 0, {}, E.WBEM_S_NO_ERROR),
     ],
 )
 async def test_what_may_be_put(

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from openwmi.cim import Instance, Qualifier
 from openwmi.cim.operations import DeleteInstance, EnumerateInstances, GetObject, PutInstance, Request
 from openwmi.errors import AccessDenied, ConfigurationError, InvalidNamespace, WbemError
 from openwmi.manager import Limits, Namespace, ObjectManager
@@ -166,49 +165,6 @@ async def test_opening_needs_rights_and_a_name(manager: ObjectManager) -> None:
     with pytest.raises(WbemError) as caught:
         await root.open_namespace(None, context())
     assert caught.value.status == E.WBEM_E_INVALID_PARAMETER
-
-
-# -- namespaces as instances
-
-
-async def test_a_namespace_is_created_and_deleted_as_an_instance(manager: ObjectManager) -> None:
-    root = await manager.connect("root", context())
-    [cls] = await run(root, GetObject("__NAMESPACE"))
-    instance = cls.new(Name="new")  # type: ignore[union-attr]
-    await run(root, PutInstance(instance))
-    names = {i["Name"] for i in await run(root, EnumerateInstances("__NAMESPACE")) if isinstance(i, Instance)}
-    assert names == {"cimv2", "default", "new"}
-    new = await root.open_namespace("new", context())
-    await manager.compile_mof("class T { [key] string N; };", "root\\new", context())
-    assert await run(new, GetObject("T"))
-    await run(root, DeleteInstance('__NAMESPACE.Name="NEW"'))
-    with pytest.raises(InvalidNamespace):
-        await new.start(GetObject("T"), context())
-    with pytest.raises(WbemError) as caught:
-        await root.start(DeleteInstance('__NAMESPACE.Name="new"'), context())
-    assert caught.value.status == E.WBEM_E_NOT_FOUND
-
-
-async def test_a_namespace_with_a_descriptor_of_its_own(manager: ObjectManager) -> None:
-    root = await manager.connect("root", context())
-    [cls] = await run(root, GetObject("__NAMESPACE"))
-    instance = cls.new(Name="open")  # type: ignore[union-attr]
-    instance.qualifiers = instance.qualifiers.with_items(
-        [Qualifier.of("NamespaceSecuritySDDL", "O:BAG:BAD:(A;;0x21;;;AU)")]
-    )
-    await run(root, PutInstance(instance))
-    await manager.connect("root\\open", context(USER, remote=True))
-    instance.qualifiers = instance.qualifiers.with_items([Qualifier.of("NamespaceSecuritySDDL", "nonsense")])
-    with pytest.raises(WbemError) as caught:
-        await run(root, PutInstance(instance))
-    assert caught.value.status == E.WBEM_E_INVALID_PARAMETER
-
-
-async def test_a_name_that_no_namespace_can_have(manager: ObjectManager) -> None:
-    root = await manager.connect("root", context())
-    [cls] = await run(root, GetObject("__NAMESPACE"))
-    with pytest.raises(WbemError):
-        await run(root, PutInstance(cls.new(Name="a b\\c")))  # type: ignore[union-attr]
 
 
 # -- MOF

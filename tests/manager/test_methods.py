@@ -12,8 +12,9 @@ from openwmi.errors import AccessDenied, WbemError
 from openwmi.manager import Namespace, ObjectManager
 from openwmi.providers import Provider, ProviderCall, method
 from openwmi.security.access import NAMESPACE_RIGHTS, AccessRight, default_descriptor
-from openwmi.security.descriptor import Ace, Acl, SecurityDescriptor
-from openwmi.security.principals import ADMINISTRATORS, AUTHENTICATED_USERS
+from openwmi.security.descriptor import Ace, AceFlag, Acl, SecurityDescriptor
+from openwmi.security.principals import ADMINISTRATORS, AUTHENTICATED_USERS, Sid
+from openwmi.security.sddl import format_sddl, parse_sddl
 from openwmi.status import WbemStatus
 from tests.manager.support import USER, context, grant, run
 
@@ -184,9 +185,11 @@ async def system_security(namespace: Namespace, name: str, ctx: Any = None, **va
     return out
 
 
-async def test_the_security_descriptor(cimv2: Namespace) -> None:
+@pytest.mark.requirement("WMI-5.2-04")
+async def test_the_security_descriptor(manager: ObjectManager, cimv2: Namespace) -> None:
     out = await system_security(cimv2, "GetSD")
     assert SecurityDescriptor.from_bytes(out["SD"]) == default_descriptor()
+    await grant(manager, AccessRight(0), "root")  # whose entries are not inherited
     everybody = Acl((Ace.allow(AUTHENTICATED_USERS, AccessRight.ENABLE | AccessRight.METHOD_EXECUTE),))
     changed = SecurityDescriptor(ADMINISTRATORS, ADMINISTRATORS, everybody)
     assert (await system_security(cimv2, "SetSD", SD=bytes(changed)))["ReturnValue"] == 0
@@ -197,6 +200,31 @@ async def test_the_security_descriptor(cimv2: Namespace) -> None:
     for name, values in (("GetSD", {}), ("SetSD", {"SD": bytes(changed)})):
         with pytest.raises(AccessDenied):
             await system_security(cimv2, name, ctx, **values)
+
+
+@pytest.mark.requirement("WMI-2.2.30.2-01")
+async def test_setting_a_descriptor_inherits_from_the_parent(manager: ObjectManager, cimv2: Namespace) -> None:
+    own = parse_sddl("O:BAG:BAD:(A;;CC;;;WD)")
+    await manager.in_store(manager.set_descriptor, "root", parse_sddl("O:BAG:BAD:(A;CI;DC;;;AU)(A;;LC;;;WD)"))
+    for _ in range(2):
+        await system_security(cimv2, "SetSD", SD=bytes(own))
+        out = await system_security(cimv2, "GetSD")
+        own = SecurityDescriptor.from_bytes(out["SD"])
+        assert format_sddl(own) == "O:BAG:BAD:(A;;CC;;;WD)(A;CIID;DC;;;AU)"
+    # The top level has no parent.
+    root = await manager.connect("root", context())
+    alone = parse_sddl("O:BAG:BAD:(A;CI;CC;;;WD)")
+    await system_security(root, "SetSD", SD=bytes(alone))
+    assert (await system_security(root, "GetSD"))["SD"] == bytes(alone)
+
+
+async def test_a_descriptor_that_grows_too_long(manager: ObjectManager, cimv2: Namespace) -> None:
+    many = Acl(tuple(Ace.allow(Sid(5, (21, n)), 1, AceFlag.CONTAINER_INHERIT) for n in range(2000)))
+    await manager.in_store(manager.set_descriptor, "root", SecurityDescriptor(dacl=many))
+    more = SecurityDescriptor(dacl=Acl(tuple(Ace.allow(Sid(5, (22, n)), 1) for n in range(2000))))
+    with pytest.raises(WbemError) as caught:
+        await system_security(cimv2, "SetSD", SD=bytes(more))
+    assert caught.value.status == E.WBEM_E_INVALID_PARAMETER
 
 
 async def test_an_administrator_s_rights(cimv2: Namespace) -> None:

@@ -84,6 +84,8 @@ def test_parameters_have_directions_and_numbers() -> None:
     ("declared", "value", "expected"),
     [
         ("sint8", "-128", -128),
+        ("uint16", "1000.4", 1000),  # rounded, as the documentation says
+        ("sint16", "-2.6", -3),
         ("uint64", "0xFFFFFFFFFFFFFFFF", 2**64 - 1),
         ("uint64", '"18446744073709551615"', 2**64 - 1),
         ("sint64", '"-0x10"', -16),
@@ -109,7 +111,8 @@ def test_values(declared: str, value: str, expected: Any) -> None:
     [
         ("uint8", "256", "outside uint8", WbemStatus.WBEMMOF_E_OUT_OF_RANGE),
         ("uint8", "-1", "outside uint8", WbemStatus.WBEMMOF_E_OUT_OF_RANGE),
-        ("uint8", "1.5", "not a value of uint8", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
+        ("uint8", "255.5", "outside uint8", WbemStatus.WBEMMOF_E_OUT_OF_RANGE),
+        ("uint8", "1e999", "not a value of uint8", WbemStatus.WBEMMOF_E_OUT_OF_RANGE),
         ("uint32", '"5"', "not a value of uint32", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
         ("uint64", '"x"', "not a value of uint64", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
         ("boolean", "1", "not a value of boolean", WbemStatus.WBEMMOF_E_TYPE_MISMATCH),
@@ -185,6 +188,89 @@ def test_qualifiers_without_a_declaration(written: str, type_: CimType, value: A
 def test_qualifiers_with_a_declaration(declaration: str, use: str, type_: CimType, value: Any, is_array: bool) -> None:
     found = one_class(f"Qualifier Q : {declaration}; [{use}] class A {{}};").qualifiers["Q"]
     assert found == Qualifier("Q", type_, value, is_array, Flavor.TO_SUBCLASS)
+
+
+def test_flags_in_one_string() -> None:
+    (item,) = compiled('#pragma classflags("UpdateOnly, forceupdate")\nclass A {};')
+    assert item.flags == {"updateonly", "forceupdate"}
+
+
+LOCALIZED = """
+#pragma amendment("MS_409")
+[Description("base") : Amended ToSubclass, Abstract, Locale(0x409)]
+class Base
+{
+    [DisplayName("User Name") : Amended, key] string Name;
+    uint64 Value;
+    [Static] uint32 Do([in, Description("what") : Amended] string What, [out] uint8 Done);
+    void Nothing([in] string What);
+};
+class Plain : Base { uint8 More; };
+class Other : Plain { [Values{"one"} : Amended] uint8 Third = 3; };
+"""
+
+
+def test_an_amendment_splits_classes() -> None:
+    """MS-WMI 3.1.1.2: the neutral part, and in the locale's namespace the localized one."""
+    spaces = one_class("class __NAMESPACE { [key] string Name; };")
+    items = compiled(LOCALIZED, spaces)
+    made = [item.object for item in items if isinstance(item.object, Class)]
+    assert [(item.namespace, cls.name) for item, cls in zip(items, made, strict=True)] == [
+        ("root\\test", "Base"), ("root\\test\\MS_409", "Base"),
+        ("root\\test", "Plain"),
+        ("root\\test", "Other"), ("root\\test\\MS_409", "Other"),
+    ]  # fmt: skip
+    assert {item.amendment for item in items} == {"MS_409"}
+    base, base_409, plain, other, other_409 = made
+    assert base == one_class(
+        "[Abstract, Locale(0x409)] class Base { [key] string Name; uint64 Value;"
+        " [Static] uint32 Do([in] string What, [out] uint8 Done); void Nothing([in] string What); };"
+    )
+    assert plain == one_class("class Plain : Base { uint8 More; };", base)
+    assert other == one_class("class Other : Plain { uint8 Third = 3; };", base, plain)
+    expected = one_class(
+        '[Description("base") : Amended ToSubclass, Amendment, Locale(0x409)] class Base {'
+        ' [DisplayName("User Name") : Amended] string Name;'
+        ' uint32 Do([in, Description("what") : Amended] string What, [out] uint8 Done); };'
+    )
+    assert base_409 == expected
+    # Its superclass is the nearest one that is localized too.
+    assert other_409 == one_class(
+        '[Amendment, Locale(0x409)] class Other : Base { [Values{"one"} : Amended] uint8 Third = 3; };', expected
+    )
+
+
+def test_an_amendment_creates_the_namespace_of_its_locale() -> None:
+    class Here(Classes):
+        def get_class(self, namespace: str, name: str) -> Class | None:
+            return None if namespace.upper().endswith("MS_40C") else super().get_class(namespace, name)
+
+    here = Here([one_class("class __NAMESPACE { [key] string Name; };")])
+    text = '#pragma amendment("MS_40C")\n' + "".join(f'class {c} {{ [D("x") : Amended] uint8 a; }};' for c in "AB")
+    items = compile_mof(text, here, namespace="root\\test")
+    made = [item.object for item in items if isinstance(item.object, Instance)]
+    assert [(i.class_name, i["Name"]) for i in made] == [("__NAMESPACE", "MS_40C")]
+    assert [item.namespace for item in items] == [
+        "root\\test", "root\\test", "root\\test\\MS_40C", "root\\test", "root\\test\\MS_40C"
+    ]  # fmt: skip
+
+
+def test_a_locale_has_its_form() -> None:
+    assert problems('#pragma amendment("en-US")')[0][2].startswith("#pragma amendment: takes the locale")
+
+
+def test_an_alias_is_found_further_down() -> None:
+    """Declarations are read one by one; an alias may make the compiler read ahead, across pragmas."""
+    text = """class A { [key] string n; A ref next; };
+instance of A { n = "1"; next = $B; };
+instance of A as $C { n = "3"; };
+#pragma namespace("root\\\\far")
+class A { [key] string n; A ref next; };
+#pragma namespace("root\\\\test")
+instance of A as $B { n = "2"; next = $C; };
+"""
+    found = [item.object["next"] for item in compiled(text) if isinstance(item.object, Instance)]
+    assert found == ['A.n="2"', None, 'A.n="3"']
 
 
 def test_the_locale_of_an_amendment_is_told() -> None:

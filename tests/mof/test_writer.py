@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from openwmi.cim import CimType, Class, Direction, Instance, Method, NameMap, Parameter, Property, Qualifier
 from openwmi.errors import WbemError
-from openwmi.mof import write_mof
+from openwmi.mof import export_mof, write_mof
 from tests import strategies
 
 from .support import SAMPLE, compiled, objects, one_class, one_instance
@@ -140,6 +140,18 @@ def test_objects_nested_without_end_are_refused() -> None:
     instance["o"] = instance
     with pytest.raises(WbemError, match="deep"):
         write_mof(instance)
+
+
+def test_many_objects_in_an_order_that_compiles() -> None:
+    text = 'class A { [key] string n; }; class B : A {}; class C : B {}; class D {}; instance of C { n = "1"; };'
+    made = objects(text)
+    shuffled = [made[4], made[2], made[3], made[1], made[0]]
+    written = "".join(export_mof(shuffled, "root\\test"))
+    items = compiled(written, namespace="root\\elsewhere")
+    assert {item.namespace for item in items} == {"root\\test"}
+    assert [item.object for item in items] == [*made[:4], made[4]]
+    # What is not among them is taken to be there.
+    assert "".join(export_mof(made[2:3])) == write_mof(made[2]) + "\n"
 
 
 def test_flavors_that_differ_from_the_default_are_spelled() -> None:

@@ -7,10 +7,10 @@ class it comes from (`origin`). A declaration as MOF has it, with only its own e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Flag, auto
 from functools import cached_property
+from operator import is_
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from openwmi.cim.names import NameMap, fold, is_system_name
@@ -209,26 +209,35 @@ class Class:
         """`declared`, which has only its own elements, resolved as a subclass of this class.
 
         Raises `WbemError` for what inheritance forbids: another type for a property (WBEM_E_UPDATE_TYPE_MISMATCH), a
-        qualifier that may not be overridden (WBEM_E_OVERRIDE_NOT_ALLOWED), a new key (WBEM_E_CANNOT_BE_KEY), an
-        abstract class under one that is not (WBEM_E_CANNOT_BE_ABSTRACT), a singleton under a class with keys
-        (WBEM_E_CANNOT_BE_SINGLETON).
+        qualifier that may not be overridden (WBEM_E_OVERRIDE_NOT_ALLOWED), a new key (WBEM_E_CANNOT_BE_KEY), a
+        singleton under a class with keys (WBEM_E_CANNOT_BE_SINGLETON). An abstract class under one that is not is in
+        order here: the DMTF's schema has one. That PutClass takes none is PutClass's own rule (MS-WMI 3.1.4).
         """
-        where = declared.name
-        qualifiers = _inherit(self.qualifiers, declared.qualifiers, where)
-        properties = [_inherited(p) for p in self.properties.each()]
+        inherited = self._inheritance
         own = [self._override(p, declared) for p in declared.properties.each()]
-        methods = [_inherited(m) for m in self.methods.each()]
         own_methods = [self._override_method(m, declared) for m in declared.methods.each()]
-        derived = replace(
-            declared,
-            superclass=self.name,
-            derivation=(self.name, *self.derivation),
-            qualifiers=qualifiers,
-            properties=NameMap(properties).with_items(own),
-            methods=NameMap(methods).with_items(own_methods),
+        derived = Class(
+            declared.name,
+            self.name,
+            inherited.derivation,
+            _inherit(self.qualifiers, inherited.qualifiers, declared.qualifiers, declared.name),
+            inherited.properties.with_items(own),
+            inherited.methods.with_items(own_methods),
+            declared.namespace,
+            declared.server,
         )
-        derived._check_against(self)
+        derived._check_against(self, declared)
         return derived
+
+    @cached_property
+    def _inheritance(self) -> _Inheritance:
+        """What every subclass begins with. Worked out once: a class like CIM_ManagedElement has hundreds of them."""
+        return _Inheritance(
+            (self.name, *self.derivation),
+            _spreading(self.qualifiers),
+            NameMap(_inherited(p) for p in self.properties.each()),
+            NameMap(_inherited(m) for m in self.methods.each()),
+        )
 
     @cached_property
     def local(self) -> Class:
@@ -236,10 +245,8 @@ class Class:
         return replace(
             self,
             qualifiers=_own(self.qualifiers),
-            properties=NameMap(
-                replace(p, qualifiers=_own(p.qualifiers)) for p in self.properties.each() if not p.propagated
-            ),
-            methods=NameMap(replace(m, qualifiers=_own(m.qualifiers)) for m in self.methods.each() if not m.propagated),
+            properties=NameMap(_with(p, _own(p.qualifiers)) for p in self.properties.each() if not p.propagated),
+            methods=NameMap(_with(m, _own(m.qualifiers)) for m in self.methods.each() if not m.propagated),
         )
 
     def rooted(self) -> Class:
@@ -260,28 +267,25 @@ class Class:
                 f"{by.name}.{declared.name} is {type_name(declared.type, declared.is_array)},"
                 f" but {base.origin}.{base.name} is {type_name(base.type, base.is_array)}",
             )
-        merged = _inherit(base.qualifiers, declared.qualifiers, f"{by.name}.{declared.name}")
+        spreading = self._inheritance.properties[base.name].qualifiers
+        merged = _inherit(base.qualifiers, spreading, declared.qualifiers, f"{by.name}.{declared.name}")
         return replace(declared, name=base.name, qualifiers=merged, origin=base.origin, propagated=False)
 
     def _override_method(self, declared: Method, by: Class) -> Method:
         if declared.name not in self.methods:
             return _original(declared, by.name)
         base = self.methods[declared.name]
-        merged = _inherit(base.qualifiers, declared.qualifiers, f"{by.name}.{declared.name}()")
+        spreading = self._inheritance.methods[base.name].qualifiers
+        merged = _inherit(base.qualifiers, spreading, declared.qualifiers, f"{by.name}.{declared.name}()")
         return replace(declared, name=base.name, qualifiers=merged, origin=base.origin, propagated=False)
 
-    def _check_against(self, parent: Class) -> None:
-        if self.is_abstract and not parent.is_abstract:
-            raise WbemError.of(
-                WbemStatus.WBEM_E_CANNOT_BE_ABSTRACT,
-                f"{self.name} cannot be abstract: its superclass {parent.name} is not",
-            )
+    def _check_against(self, parent: Class, declared: Class) -> None:
         if self.is_singleton and (self.keys or not (parent.is_singleton or parent.is_abstract)):
             raise WbemError.of(
                 WbemStatus.WBEM_E_CANNOT_BE_SINGLETON,
                 f"{self.name} cannot be a singleton: it has keys, or its superclass {parent.name} is none",
             )
-        new_keys = [key.name for key in self.keys if not _is_key_of(parent, key.name)]
+        new_keys = [p.name for p in declared.properties.each() if p.is_key and not _is_key_of(parent, p.name)]
         if new_keys and (parent.keys or not parent.is_abstract):
             raise WbemError.of(
                 WbemStatus.WBEM_E_CANNOT_BE_KEY,
@@ -300,37 +304,64 @@ def _is_key_of(cls: Class, name: str) -> bool:
     return name in cls.properties and cls.properties[name].is_key
 
 
+@dataclass(frozen=True, slots=True)
+class _Inheritance:
+    """A class as its subclasses see it."""
+
+    derivation: tuple[str, ...]
+    qualifiers: Qualifiers
+    properties: NameMap[Property]
+    methods: NameMap[Method]
+
+
 def _inherited(element: E) -> E:
-    qualifiers = NameMap(q.inherited() for q in element.qualifiers.each() if _spreads(q))
+    """The element as a subclass sees it: itself, where it came from further up and everything of it spreads."""
+    qualifiers = _spreading(element.qualifiers)
+    if element.propagated and qualifiers is element.qualifiers:
+        return element
     return replace(element, propagated=True, qualifiers=qualifiers)
 
 
 def _original(element: E, name: str) -> E:
+    if element.origin == name and not element.propagated:
+        return element
     return replace(element, origin=name, propagated=False)
+
+
+def _with(element: E, qualifiers: Qualifiers) -> E:
+    return element if qualifiers is element.qualifiers else replace(element, qualifiers=qualifiers)
 
 
 def _spreads(qualifier: Qualifier) -> bool:
     """Key, and whatever a reader needs to understand a value, follow the element; others by their flavor."""
-    return bool(qualifier.flavor & Flavor.TO_SUBCLASS) or fold(qualifier.name) in ("key", "cimtype")
+    return Flavor.TO_SUBCLASS in qualifier.flavor or fold(qualifier.name) in ("key", "cimtype")
+
+
+def _spreading(qualifiers: Qualifiers) -> Qualifiers:
+    """Those that spread, as a subclass has them."""
+    found = [q.inherited() for q in qualifiers.each() if _spreads(q)]
+    if len(found) == len(qualifiers) and all(map(is_, found, qualifiers.each())):
+        return qualifiers
+    return NameMap(found)
 
 
 def _own(qualifiers: Qualifiers) -> Qualifiers:
+    if not any(q.propagated for q in qualifiers.each()):
+        return qualifiers
     return NameMap(q for q in qualifiers.each() if not q.propagated)
 
 
-def _inherit(base: Qualifiers, declared: Qualifiers, where: str) -> Qualifiers:
-    """What a subclass's element has: its own qualifiers, and those that spread to it."""
-    inherited: Iterable[Qualifier] = [q.inherited() for q in base.each() if _spreads(q)]
+def _inherit(base: Qualifiers, spreading: Qualifiers, declared: Qualifiers, where: str) -> Qualifiers:
+    """What a subclass's element has: its own qualifiers, and those of the `base` that are `spreading` to it."""
     for qualifier in declared.each():
-        if qualifier.name not in base:
-            continue
-        above = base[qualifier.name]
-        if above.flavor & Flavor.NOT_OVERRIDABLE and (above.type, above.value) != (
-            qualifier.type,
-            qualifier.value,
+        above = base.get(qualifier.name)
+        if (
+            above is not None
+            and Flavor.NOT_OVERRIDABLE in above.flavor
+            and (above.type, above.value) != (qualifier.type, qualifier.value)
         ):
             raise WbemError.of(
                 WbemStatus.WBEM_E_OVERRIDE_NOT_ALLOWED,
                 f"{where}: the qualifier {qualifier.name} may not be overridden",
             )
-    return NameMap(inherited).with_items(declared.each())
+    return spreading.with_items(declared.each())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, overload
 
 __all__ = ["IDENTIFIER", "NameMap", "Named", "fold", "is_identifier", "is_system_name"]
 
@@ -45,6 +45,7 @@ class Named(Protocol):
 
 
 N = TypeVar("N", bound=Named)
+D = TypeVar("D")
 
 
 class NameMap(Mapping[str, N]):
@@ -63,11 +64,26 @@ class NameMap(Mapping[str, N]):
                 raise ValueError(f"{item.name} is there twice")
         self._items = found
 
+    @classmethod
+    def of_folded(cls, items: dict[str, N]) -> NameMap[N]:
+        """The map of `items`, which are under their folded names already. It is the map's from now on."""
+        made: NameMap[N] = cls.__new__(cls)
+        made._items = items
+        return made
+
     def __getitem__(self, name: str) -> N:
         try:
             return self._items[name]  # most callers already have the folded form
         except KeyError:
             return self._items[fold(name)]
+
+    @overload
+    def get(self, name: str, default: None = None, /) -> N | None: ...
+    @overload
+    def get(self, name: str, default: N | D, /) -> N | D: ...
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """The thing of that name, or `default`."""
+        return self._items.get(fold(name), default)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and fold(name) in self._items
@@ -87,9 +103,7 @@ class NameMap(Mapping[str, N]):
         merged = dict(self._items)
         for item in items:
             merged[fold(item.name)] = item
-        made: NameMap[N] = NameMap.__new__(NameMap)
-        made._items = merged
-        return made
+        return NameMap.of_folded(merged)
 
     def without(self, *names: str) -> NameMap[N]:
         """A map that lacks `names`; a name that is not there is no error."""

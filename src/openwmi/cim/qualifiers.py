@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntFlag
 from typing import Any
 
@@ -42,7 +42,9 @@ class Qualifier:
 
     def inherited(self) -> Qualifier:
         """The same qualifier as a subclass sees it."""
-        return self if self.propagated else replace(self, propagated=True)
+        if self.propagated:
+            return self
+        return Qualifier(self.name, self.type, self.value, self.is_array, self.flavor, True)
 
 
 Qualifiers = NameMap[Qualifier]
@@ -50,4 +52,5 @@ Qualifiers = NameMap[Qualifier]
 
 def flag(qualifiers: Qualifiers, name: str) -> bool:
     """Whether the boolean qualifier `name` is there and TRUE."""
-    return name in qualifiers and qualifiers[name].value is True
+    found = qualifiers.get(name)
+    return found is not None and found.value is True

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from openwmi.cim import Class, is_identifier
+from openwmi.cim import Class, fold, is_identifier
 from openwmi.cim.operation import Operation
 from openwmi.cim.operations import DeleteClass, EnumerateClasses, Flags, PutClass
 from openwmi.errors import InvalidParameter, NotFound, WbemError
+from openwmi.manager.class_rules import check_class, reconciled
 from openwmi.manager.instances import put_flags
 from openwmi.manager.job import Job, Producer
+from openwmi.manager.localization import for_caller, split
 from openwmi.manager.rights import need_to_define
 from openwmi.manager.static import StaticObjects
 from openwmi.status import WbemStatus
@@ -42,7 +44,7 @@ def start_put(job: Job[PutClass]) -> Producer:
 
 
 def _check_name(name: str) -> None:
-    """3.1.4.3.6, at its end."""
+    """3.1.4.3.6, at its beginning and its end."""
     if name.startswith("_"):
         raise WbemError.of(
             WbemStatus.WBEM_E_INVALID_OPERATION, f"{name}: names that begin with an underscore are WMI's own"
@@ -50,16 +52,39 @@ def _check_name(name: str) -> None:
     if name.endswith("_"):
         raise WbemError.of(WbemStatus.WBEM_E_INVALID_OBJECT, f"{name}: the name of a class does not end in _")
     if not is_identifier(name):
-        raise WbemError.of(WbemStatus.WBEM_E_INVALID_OBJECT, f"{name!r} cannot be the name of a class")
+        raise InvalidParameter(f"{name[:200]!r} cannot be the name of a class")
 
 
 def _put(job: Job[PutClass], given: Class, *, create: bool, update: bool, safe: bool, force: bool) -> None:
+    """A new class is kept with its amended qualifiers; an old one is split if the caller says so (3.1.1.2)."""
+    localized = None
+    old = job.static.find_class(given.name)
+    if old is not None and job.has(Flags.USE_AMENDED_QUALIFIERS):
+        given, localized = split(job, given, old)
     cls = resolved(job.static, given)
+    _check_abstract(cls, None if cls.superclass is None else job.static.get_class(cls.superclass))
     need_to_define(job, cls)
-    old = job.static.find_class(cls.name)
     if old is not None:
         need_to_define(job, old)
-    store_class(job.static, cls, create=create, update=update, safe=safe, force=force)
+    with job.static.transaction():
+        store_class(job.static, cls, create=create, update=update, safe=safe, force=force)
+        if localized is not None:
+            below = job.below(localized[0])
+            need_to_define(below, localized[1])
+            store_class(below.static, localized[1], safe=True)
+
+
+def _check_abstract(cls: Class, parent: Class | None) -> None:
+    """3.1.4: the methods that update a class refuse an abstract one whose superclass is not.
+
+    The sentence there has one negation too many; as it stands it would forbid what the system classes do. MOF may
+    declare such classes, and the DMTF's schema does.
+    """
+    if parent is not None and cls.is_abstract and not parent.is_abstract:
+        raise WbemError.of(
+            WbemStatus.WBEM_E_CANNOT_BE_ABSTRACT,
+            f"{cls.name} cannot be abstract: its superclass {parent.name} is not",
+        )
 
 
 def resolved(static: StaticObjects, given: Class) -> Class:
@@ -82,9 +107,13 @@ def store_class(
     safe: bool = False,
     force: bool = False,
 ) -> None:
-    """Keeps a resolved class, as the flags allow. Without `safe` and `force` a class with others or instances below
-    it only changes if nothing changes (WBEM_E_CLASS_HAS_CHILDREN, WBEM_E_CLASS_HAS_INSTANCES).
+    """Keeps a resolved class, as the flags allow.
+
+    Without `safe` and `force` a class with others or instances below it only changes if nothing changes
+    (WBEM_E_CLASS_HAS_CHILDREN, WBEM_E_CLASS_HAS_INSTANCES). With `safe`, classes below it may be there if they can
+    inherit what it says now; with `force`, they give way where they cannot.
     """
+    check_class(cls, None if cls.superclass is None else static.find_class(cls.superclass))
     old = static.find_class(cls.name)
     if old is None:
         if not create:
@@ -93,9 +122,22 @@ def store_class(
         raise WbemError.of(WbemStatus.WBEM_E_ALREADY_EXISTS, f"the class {cls.name} exists already")
     elif old == cls:
         return
-    elif not force:
+    elif force:
+        with static.transaction():
+            _make_way(static, old, cls)
+            static.put_class(cls)
+        return
+    else:
         _check_update(static, old, safe=safe)
     static.put_class(cls)
+
+
+def _make_way(static: StaticObjects, old: Class, new: Class) -> None:
+    """Takes from the classes below what would conflict with `new`: while they still stand under `old`."""
+    if any(fold(name) == fold(old.name) for name in new.derivation):
+        return  # a circle, which the store refuses
+    for local in reversed(reconciled(new, static.below(old))):  # from below, each fits under what is still old
+        static.put_class(static.get_class(local.superclass or "").derive(local))
 
 
 def _check_update(static: StaticObjects, old: Class, *, safe: bool) -> None:
@@ -141,4 +183,4 @@ def start_enumeration(job: Job[EnumerateClasses]) -> Producer:
 def _read(job: Job[EnumerateClasses], names: Sequence[str]) -> list[Class]:
     """The classes that are still there."""
     found = (job.static.find_class(name) for name in names)
-    return [job.manager.located(cls) for cls in found if cls is not None]
+    return [job.manager.located(for_caller(job, cls)) for cls in found if cls is not None]

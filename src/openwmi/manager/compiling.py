@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from openwmi.cim import Class, Instance, ObjectPath
 from openwmi.cim.operations import CallContext, DeleteInstance, PutClass, PutInstance, Request
 from openwmi.errors import NotFound, WbemError
-from openwmi.manager.classes import resolved, store_class
+from openwmi.manager.classes import store_class
 from openwmi.manager.job import Job
 from openwmi.manager.rights import need_to_define, need_to_write
 from openwmi.mof import Deletion, IncludeReader, MofError, MofErrors, MofItem, compile_mof
@@ -68,10 +68,10 @@ def _apply(job: Job[Any], item: MofItem, force: bool) -> None:
     create, update = "updateonly" not in item.flags, "createonly" not in item.flags
     made = item.object
     if isinstance(made, Class):
-        cls = resolved(job.static, made)
-        need_to_define(job.of(PutClass(cls)), cls)
+        # Resolved already, under what is here and what the items before this one put here.
+        need_to_define(job.of(PutClass(made)), made)
         safe, forced = "safeupdate" in item.flags, force or "forceupdate" in item.flags
-        store_class(job.static, cls, create=create, update=update, safe=safe, force=forced)
+        store_class(job.static, made, create=create, update=update, safe=safe, force=forced)
     elif isinstance(made, Instance):
         cls = job.static.get_class(made.class_name)
         _static_only(cls)

@@ -15,6 +15,8 @@ from openwmi.cim.operation import Operation
 from openwmi.cim.operations import EnumerateInstances, Flags, GetObject, PutInstance
 from openwmi.errors import InvalidClass, InvalidParameter, NotFound, WbemError
 from openwmi.manager.job import Job, Producer, check_length, instance_path
+from openwmi.manager.localization import for_caller, instance_for_caller, refuse_amended, unamended
+from openwmi.manager.partial import PartialGet, PartialPut, forwarded
 from openwmi.manager.rights import need_to_write
 from openwmi.providers.running import Batches
 from openwmi.status import WbemStatus
@@ -36,12 +38,13 @@ def start_get(job: Job[GetObject]) -> Producer:
         cls = job.static.find_class(path.class_name)
         if cls is None:
             raise NotFound(f"there is no class {path.class_name} in {job.namespace}")
-        located = job.manager.located(cls)
+        located = job.manager.located(for_caller(job, cls))
         return lambda operation: _give(operation, located)
     cls = job.static.get_class(path.class_name)
     keys = path.bind(cls)
     classes = [cls] if job.has(Flags.DIRECT_READ) else family(job, cls)
-    return lambda operation: _get(job, path, keys, classes, operation)
+    partial = PartialGet.of(job)
+    return lambda operation: _get(forwarded(job), path, keys, classes, partial, operation)
 
 
 async def _give(operation: Operation, cls: Class) -> None:
@@ -49,15 +52,31 @@ async def _give(operation: Operation, cls: Class) -> None:
 
 
 async def _get(
-    job: Job[Any], path: ObjectPath, keys: dict[str, Any], classes: Sequence[Class], operation: Operation
+    job: Job[Any],
+    path: ObjectPath,
+    keys: dict[str, Any],
+    classes: Sequence[Class],
+    partial: PartialGet | None,
+    operation: Operation,
 ) -> None:
-    await operation.deliver([await find_instance(job, path, keys, classes, operation)])
+    found = await find_instance(job, path, keys, classes, operation, partial)
+    if job.has(Flags.USE_AMENDED_QUALIFIERS):
+        found = await job.in_store(instance_for_caller, job, found)
+    await operation.deliver([found if partial is None else partial.narrowed(found)])
 
 
 async def find_instance(
-    job: Job[Any], path: ObjectPath, keys: dict[str, Any], classes: Sequence[Class], operation: Operation
+    job: Job[Any],
+    path: ObjectPath,
+    keys: dict[str, Any],
+    classes: Sequence[Class],
+    operation: Operation,
+    partial: PartialGet | None = None,
 ) -> Instance:
-    """What the most derived of `classes` (superclasses first) says of the instance; raises `NotFound`."""
+    """What the most derived of `classes` (superclasses first) says of the instance; raises `NotFound`.
+
+    `partial` tells providers what is looked at; the instance may still have more.
+    """
     static: Instance | None = await job.in_store(job.static.find, classes[0], keys)
     if static is not None and any(fold(static.class_name) == fold(cls.name) for cls in classes):
         return static
@@ -67,7 +86,8 @@ async def find_instance(
             continue
         try:
             runner = await job.entry(cls).load()
-            return await runner.get(job.call(cls, instance_path(cls, keys)), keys, operation.report)
+            wanted = None if partial is None else partial.wanted(cls)
+            return await runner.get(job.call(cls, instance_path(cls, keys), wanted), keys, operation.report)
         except WbemError as error:
             failures.append(job.failed(error, cls.provider))
     for failure in failures:
@@ -170,7 +190,13 @@ def start_put(job: Job[PutInstance]) -> Producer:
     cls = job.static.get_class(instance.class_name)
     if cls.is_abstract:
         raise InvalidClass(f"{cls.name} is abstract: it has no instances of its own")
-    return lambda operation: _put(job, cls, instance, create, update, operation)
+    if job.has(Flags.USE_AMENDED_QUALIFIERS):
+        instance = unamended(instance)
+    else:
+        refuse_amended(instance, cls)
+    partial = PartialPut.of(job, cls)
+    given = instance if partial is None else partial.narrowed(instance)
+    return lambda operation: _put(forwarded(job), cls, given, create, update, operation)
 
 
 def put_flags(job: Job[Any]) -> tuple[bool, bool]:

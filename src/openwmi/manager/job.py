@@ -24,6 +24,7 @@ from openwmi.manager.static import StaticObjects
 from openwmi.providers.call import ProviderCall
 from openwmi.providers.registry import ProviderEntry
 from openwmi.security.access import AccessRight
+from openwmi.security.descriptor import Acl
 from openwmi.status import WbemStatus
 
 if TYPE_CHECKING:
@@ -40,22 +41,28 @@ S = TypeVar("S", bound=Request)
 
 @dataclass(frozen=True)
 class Job(Generic[R]):
-    """A request, in a namespace, by a caller whose rights there are `granted`."""
+    """A request, in a namespace, by a caller whose rights there are `granted`; `sacl` says which uses are recorded."""
 
     manager: ObjectManager
     namespace: str
     request: R
     context: CallContext
     granted: AccessRight
+    sacl: Acl | None = None
 
     def of(self, request: S) -> Job[S]:
         """The same caller's job with another request."""
-        return Job(self.manager, self.namespace, request, self.context, self.granted)
+        return Job(self.manager, self.namespace, request, self.context, self.granted, self.sacl)
+
+    def below(self, namespace: str) -> Job[R]:
+        """The same request in another namespace, with the caller's rights there. Use it in the store's thread."""
+        granted, sacl = self.manager.admitted(namespace, self.context)
+        return Job(self.manager, namespace, self.request, self.context, granted, sacl)
 
     @cached_property
     def static(self) -> StaticObjects:
         """The namespace's static objects. Use it in the store's thread."""
-        return StaticObjects(self.manager, self.namespace)
+        return StaticObjects(self.manager, self.namespace, self.context)
 
     @property
     def flags(self) -> int:
@@ -71,6 +78,7 @@ class Job(Generic[R]):
     def need(self, right: AccessRight, why: str) -> None:
         """Raises `AccessDenied` unless the caller has all of `right` in the namespace."""
         missing = right & ~self.granted
+        self.manager.audit(self.context, self.namespace, self.sacl, right, granted=not missing)
         if missing:
             names = " and ".join(f"WBEM_{flag.name}" for flag in AccessRight if flag & missing)
             raise self.manager.refusal(self.context, f"{names} in {self.namespace} is missing: {why}")

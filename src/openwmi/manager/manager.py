@@ -14,12 +14,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
-from openwmi.cim import Class, Instance, fold, split_namespace
+from openwmi.cim import CimType, Class, Instance, NameMap, Qualifier, flag, fold, split_namespace
 from openwmi.cim.delivery import AsyncOperationTable
 from openwmi.cim.operation import Operation, Outcome
 from openwmi.cim.operations import CallContext, Request
@@ -34,7 +35,7 @@ from openwmi.manager.compiling import compile_into
 from openwmi.manager.extended import NO_PROVIDER, extended_status
 from openwmi.manager.job import check_length
 from openwmi.manager.limits import Limits
-from openwmi.manager.namespace import Namespace
+from openwmi.manager.namespace import Namespace, NamespaceConnection
 from openwmi.manager.static import StaticObjects
 from openwmi.manager.system import SYSTEM_NAMESPACES, system_classes
 from openwmi.mof import IncludeReader
@@ -42,15 +43,16 @@ from openwmi.providers.api import Provider
 from openwmi.providers.registry import ARCHITECTURE, ProviderTable
 from openwmi.providers.threads import WorkerThreads
 from openwmi.repository.store import Store
-from openwmi.security.access import ALL_RIGHTS, AccessRight, default_descriptor, granted_access
+from openwmi.security.access import ALL_RIGHTS, AccessRight, audited, default_descriptor, granted_access
 from openwmi.security.context import AuthenticationLevel
-from openwmi.security.descriptor import SecurityDescriptor
+from openwmi.security.descriptor import Acl, SecurityDescriptor, inherit
 from openwmi.security.principals import Principal
 from openwmi.status import WbemStatus
 
 __all__ = ["ObjectManager"]
 
 _log = logging.getLogger("openwmi.manager")
+_audit_log = logging.getLogger("openwmi.audit")
 
 _LOCAL_NAMES: Final = (".", "localhost", "127.0.0.1", "::1")
 
@@ -76,6 +78,8 @@ class ObjectManager:
         self._threads = WorkerThreads("store", 1)
         self._system = system_classes()
         self._operations: set[Operation] = set()
+        # Used in the store's thread only.
+        self._connections: weakref.WeakValueDictionary[str, NamespaceConnection] = weakref.WeakValueDictionary()
         self._open = False
         self._shutting_down = False
 
@@ -95,11 +99,24 @@ class ObjectManager:
             for name in self.store.namespaces():
                 self._put_system_classes(name)
 
-    def create_namespace(self, name: str, descriptor: bytes | None) -> None:
-        """Creates a namespace with its system classes and a descriptor of its own, in the store's thread."""
+    def create_namespace(self, name: str, descriptor: SecurityDescriptor | None) -> None:
+        """Creates a namespace with its system classes, in the store's thread (3.1.4.18.1).
+
+        Its descriptor is the one given or the default one, with what it inherits from its parent.
+        """
         with self.store.transaction():
-            self.store.create_namespace(name, descriptor or bytes(default_descriptor()))
+            self.store.create_namespace(name)
+            self.set_descriptor(name, self.with_inherited(name, descriptor or default_descriptor()))
             self._put_system_classes(name)
+
+    def delete_namespace(self, name: str) -> None:
+        """Deletes a namespace with all that is in and below it, and ends the connections to them (3.1.4.18.4)."""
+        self.store.delete_namespace(name)
+        prefix = f"{fold(name)}\\"
+        for key, connection in list(self._connections.items()):
+            if f"{key}\\".startswith(prefix):
+                connection.gone = True
+                self._connections.pop(key, None)
 
     def _put_system_classes(self, namespace: str) -> None:
         for cls in self._system.each():
@@ -168,19 +185,25 @@ class ObjectManager:
         if namespace is None:
             raise InvalidParameter("the namespace is NULL")
         check_length(namespace, self.limits.login_namespace, "the namespace")
-        name = await self.in_store(self._connectable, self.local_namespace(namespace), context)
-        return Namespace(self, name)
+        connection = await self.in_store(self._connectable, self.local_namespace(namespace), context)
+        return Namespace(self, connection)
 
-    def _connectable(self, name: str, context: CallContext) -> str:
+    def _connectable(self, name: str, context: CallContext) -> NamespaceConnection:
         self.check_running()
         try:
-            granted = self.granted(name, context)
+            granted, sacl = self.admitted(name, context)
         except SyntaxProblem as problem:
             raise InvalidNamespace(problem.message) from None
         needed = AccessRight.ENABLE | AccessRight.REMOTE_ENABLE if context.remote else AccessRight.ENABLE
-        if needed & ~granted:
+        missing = needed & ~granted
+        self.audit(context, name, sacl, needed, granted=not missing)
+        if missing:
             raise self.refusal(context, f"connecting to {name} is not allowed")
-        return next(n for n in self.store.namespaces() if fold(n) == fold(name))
+        connection = self._connections.get(fold(name))
+        if connection is None:
+            connection = NamespaceConnection(next(n for n in self.store.namespaces() if fold(n) == fold(name)))
+            self._connections[fold(name)] = connection
+        return connection
 
     async def compile_mof(
         self,
@@ -228,19 +251,42 @@ class ObjectManager:
 
     # -- security
 
-    def granted(self, namespace: str, context: CallContext) -> AccessRight:
-        """GrantedAccess (3.1.1), of this call: a right that is taken away is gone for the next one.
+    def admitted(self, namespace: str, context: CallContext) -> tuple[AccessRight, Acl | None]:
+        """GrantedAccess (3.1.1), of this call, and the list of what is to be recorded.
 
-        Raises `AccessDenied` for a remote caller below packet integrity (3.1.4), `InvalidNamespace`.
+        A right that is taken away is gone for the next call. Raises `InvalidNamespace`, and `AccessDenied` for a remote
+        caller below packet integrity and for anyone below packet privacy where that is required (3.1.4).
         """
         if context.remote and context.level < AuthenticationLevel.INTEGRITY:
             raise self.refusal(context, f"authentication level {context.level}; calls need packet integrity or privacy")
         descriptor = self.descriptor(namespace)
+        if context.level != AuthenticationLevel.PRIVACY and self.requires_encryption(namespace):
+            raise self.refusal(context, f"authentication level {context.level}; {namespace} needs packet privacy")
+        return self.rights(descriptor, context), descriptor.sacl
+
+    def granted(self, namespace: str, context: CallContext) -> AccessRight:
+        """The rights alone of `admitted`."""
+        return self.admitted(namespace, context)[0]
+
+    def rights(self, descriptor: SecurityDescriptor, context: CallContext) -> AccessRight:
+        """What the caller may do where `descriptor` is the security descriptor."""
         principal = context.principal
         if isinstance(principal, Principal):
             return granted_access(descriptor, principal)
         # Some other kind of account, which the descriptor's SIDs say nothing of.
         return ALL_RIGHTS if principal.is_administrator else AccessRight(0)
+
+    def audit(
+        self, context: CallContext, namespace: str, sacl: Acl | None, rights: AccessRight, *, granted: bool
+    ) -> None:
+        """Records the use of rights, or its refusal, in the log `openwmi.audit` if the namespace's SACL wants it."""
+        principal = context.principal
+        if sacl is None or not isinstance(principal, Principal):
+            return
+        if audited(sacl, principal, rights, granted=granted):
+            names = " ".join(right.name or "" for right in AccessRight if right & rights)
+            outcome = "success" if granted else "failure"
+            _audit_log.info("%s: %s at %s: %s in %s", outcome, principal.name, context.peer, names, namespace)
 
     def refusal(self, context: CallContext, reason: str) -> AccessDenied:
         """The error for a caller who may not do something. Every refusal is in the log."""
@@ -255,8 +301,32 @@ class ObjectManager:
         return default_descriptor() if data is None else _parsed(data)
 
     def set_descriptor(self, namespace: str, descriptor: SecurityDescriptor) -> None:
-        """Changes the namespace's security descriptor, in the store's thread."""
+        """Changes the namespace's security descriptor to exactly this one, in the store's thread."""
         self.store.set_descriptor(namespace, bytes(descriptor))
+
+    def with_inherited(self, namespace: str, descriptor: SecurityDescriptor) -> SecurityDescriptor:
+        """`descriptor` with what `namespace` inherits from its parent (2.2.30.2).
+
+        Namespaces below are as they were: they inherit anew when their own descriptor is set.
+        Raises WBEM_E_INVALID_PARAMETER for lists that become too long.
+        """
+        parent = namespace.rpartition("\\")[0]
+        if not parent:
+            return descriptor
+        try:
+            return inherit(self.descriptor(parent), descriptor)
+        except ValueError as error:
+            raise InvalidParameter(f"the security descriptor of {namespace}: {error}") from None
+
+    def requires_encryption(self, namespace: str) -> bool:
+        """The namespace's RequiresEncryption flag (2.2.30.3): a qualifier of its `__SystemSecurity`."""
+        settings = self.store.get_instance(namespace, "__SystemSecurity", "")
+        return settings is not None and flag(settings.qualifiers, "RequiresEncryption")
+
+    def set_requires_encryption(self, namespace: str, required: bool) -> None:
+        """Changes that flag, in the store's thread."""
+        qualifier = Qualifier("RequiresEncryption", CimType.BOOLEAN, required)
+        self.store.put_instance(namespace, Instance(self._system["__SystemSecurity"], qualifiers=NameMap((qualifier,))))
 
     # -- running operations
 

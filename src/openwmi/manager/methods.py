@@ -85,17 +85,21 @@ async def _system_security(
     name = fold(method.name)
     if name == "getsd":
         job.need(AccessRight.READ_CONTROL, "GetSD reads the security descriptor")
-        out["SD"] = bytes(await job.in_store(job.static.descriptor))
+        out["SD"] = bytes(await job.in_store(job.manager.descriptor, job.namespace))
     elif name == "setsd":
         job.need(AccessRight.WRITE_DAC, "SetSD changes the security descriptor")
         try:
             descriptor = SecurityDescriptor.from_bytes(arguments["SD"] or b"")
         except DecodeError as error:
             raise InvalidParameter(f"SD is no security descriptor: {error}") from error
-        await job.in_store(job.manager.set_descriptor, job.namespace, descriptor)
+        await job.in_store(_set_descriptor, job, descriptor)
     elif name == "getcalleraccessrights":
         out["rights"] = int(job.granted)
     else:
         raise NotFound(f"__SystemSecurity has no method {method.name}")
     assert method.out_class is not None
     await operation.deliver([Instance(method.out_class.shape, out)])
+
+
+def _set_descriptor(job: Job[ExecMethod], descriptor: SecurityDescriptor) -> None:
+    job.manager.set_descriptor(job.namespace, job.manager.with_inherited(job.namespace, descriptor))

@@ -32,15 +32,28 @@ from openwmi.status import WbemStatus
 if TYPE_CHECKING:
     from openwmi.manager.manager import ObjectManager
 
-__all__ = ["Namespace"]
+__all__ = ["Namespace", "NamespaceConnection"]
+
+
+class NamespaceConnection:
+    """A namespace as all connections to it share it (NamespaceConnection, 3.1.1). Once `gone`, it is gone for good:
+    another of the same name is another namespace, which its connections have not got (3.1.4).
+    """
+
+    __slots__ = ("__weakref__", "gone", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.gone = False
 
 
 class Namespace:
     """One namespace, open for a caller. Get one from `ObjectManager.connect`."""
 
-    def __init__(self, manager: ObjectManager, name: str) -> None:
+    def __init__(self, manager: ObjectManager, connection: NamespaceConnection) -> None:
         self._manager = manager
-        self._name = name
+        self._connection = connection
+        self._name = connection.name
 
     @property
     def namespace(self) -> str:
@@ -75,8 +88,10 @@ class Namespace:
     def _checked(self, request: Request, context: CallContext) -> Producer:
         manager = self._manager
         manager.check_running()
-        granted = manager.granted(self._name, context)
-        job: Job[Any] = Job(manager, self._name, request, context, granted)
+        if self._connection.gone:
+            raise InvalidNamespace(f"the namespace {self._name} was deleted; connect anew")
+        granted, sacl = manager.admitted(self._name, context)
+        job: Job[Any] = Job(manager, self._name, request, context, granted, sacl)
         job.need(_access_to_start(request, context), request.METHOD)
         _check_flags(request, context)
         handler = _HANDLERS.get(type(request))

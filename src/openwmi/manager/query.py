@@ -6,9 +6,11 @@ property) fails after it, as a semisynchronous caller of Windows finds it at the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from openwmi.cim import Class, Instance, NameMap, Shape, fold, is_system_name
 from openwmi.cim.operation import Operation
@@ -36,6 +38,8 @@ from openwmi.wql import (
 )
 
 __all__ = ["start"]
+
+_SLICE: Final = 0.005  # seconds for which a condition may hold the loop
 
 
 def start(job: Job[ExecQuery]) -> Producer:
@@ -70,9 +74,22 @@ async def _select(job: Job[ExecQuery], query: SelectQuery, operation: Operation)
     for cls in classes:
         shape = _shape(job, plan, cls)
         async for batch in _candidates(job, plan, cls, wanted, operation):
-            matching = [i if shape is None else i.copy(shape) for i in batch if plan.predicate(i)]
+            matching = await _matching(batch, plan.predicate)
             if matching:
-                await operation.deliver(matching)
+                await operation.deliver(matching if shape is None else [i.copy(shape) for i in matching])
+
+
+async def _matching(batch: Sequence[Instance], predicate: Callable[[Instance], bool]) -> list[Instance]:
+    """Those of the batch that match. A condition may be long: others get their turn every few milliseconds."""
+    found = []
+    until = time.monotonic() + _SLICE
+    for instance in batch:
+        if predicate(instance):
+            found.append(instance)
+        if time.monotonic() >= until:
+            await asyncio.sleep(0)
+            until = time.monotonic() + _SLICE
+    return found
 
 
 def _plan(job: Job[ExecQuery], query: SelectQuery) -> tuple[SelectPlan, list[Class]]:

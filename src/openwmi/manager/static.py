@@ -1,19 +1,20 @@
-r"""Static objects of one namespace: those that the repository keeps, and those that stand for the namespace itself.
+"""Static objects of one namespace: those that the repository keeps, and those that stand for the namespace itself.
 
-`__NAMESPACE` instances are the child namespaces (MS-WMI 3.1.4.18), `__thisNAMESPACE=@` and `__SystemSecurity=@` the
-namespace's own singletons; nobody else needs to know. Everything here is synchronous and runs in the store's thread.
+The latter are `own.OwnObjects`' business, and nobody else needs to know. Everything here is synchronous and runs in the
+store's thread.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
-from openwmi.cim import ABSENT, DEFAULT, CimType, Class, Instance, fold, identity
-from openwmi.errors import InvalidClass, InvalidNamespace, NotFound, SyntaxProblem, WbemError
-from openwmi.security.descriptor import SecurityDescriptor
-from openwmi.security.sddl import parse_sddl
+from openwmi.cim import ABSENT, DEFAULT, CimType, Class, Instance, identity
+from openwmi.cim.operations import CallContext
+from openwmi.errors import InvalidClass, NotFound, WbemError
+from openwmi.manager.own import OwnObjects
 from openwmi.status import WbemStatus
 
 if TYPE_CHECKING:
@@ -21,16 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["StaticObjects"]
 
-_NAMESPACE: Final = "__namespace"
-_SINGLETONS: Final = {"__thisnamespace", "__systemsecurity"}
-
 
 class StaticObjects:
-    """The static classes and instances of one namespace."""
+    """The static classes and instances of one namespace, as a caller sees them; `context` None is the server."""
 
-    def __init__(self, manager: ObjectManager, namespace: str) -> None:
+    def __init__(self, manager: ObjectManager, namespace: str, context: CallContext | None = None) -> None:
         self._manager = manager
         self._store = manager.store
+        self._own = OwnObjects(manager, namespace, context)
         self.namespace = namespace
 
     # -- classes
@@ -59,6 +58,10 @@ class StaticObjects:
         """The names of the classes below `superclass` (of all, for None), superclasses first."""
         return self._store.class_names(self.namespace, None if superclass is None else superclass.name, deep=deep)
 
+    def transaction(self) -> AbstractContextManager[None]:
+        """All that happens within it, or nothing of it."""
+        return self._store.transaction()
+
     def put_class(self, cls: Class) -> None:
         """Keeps a resolved class."""
         self._store.put_class(self.namespace, cls)
@@ -75,22 +78,16 @@ class StaticObjects:
 
     def find(self, cls: Class, keys: dict[str, Any]) -> Instance | None:
         """The instance of `cls`, or of a class below it, with these keys; None if there is none."""
-        if fold(cls.name) == _NAMESPACE:
-            return next((i for i in self._namespaces(cls) if fold(i["Name"]) == fold(keys["Name"])), None)
-        if fold(cls.name) in _SINGLETONS:
-            return self._own(cls)
+        if self._own.include(cls):
+            return self._located(self._own.find(cls, keys))
         return self._located(self._store.get_instance(self.namespace, cls.name, identity(cls, keys)))
 
     def instances(self, cls: Class) -> Iterator[Instance]:
         """The instances of exactly `cls`."""
-        if fold(cls.name) == _NAMESPACE:
-            yield from self._namespaces(cls)
-        elif fold(cls.name) in _SINGLETONS:
-            yield self._own(cls)
-        else:
-            for instance in self._store.instances(self.namespace, cls.name):
-                self._located(instance)
-                yield instance
+        own = self._own.include(cls)
+        for instance in self._own.instances(cls) if own else self._store.instances(self.namespace, cls.name):
+            self._located(instance)
+            yield instance
 
     def put(self, given: Instance, *, create: bool, update: bool) -> Instance:
         """Creates or changes an instance, as `create` and `update` allow, and gives it as it is now.
@@ -105,8 +102,6 @@ class StaticObjects:
             raise WbemError.of(
                 WbemStatus.WBEM_E_INVALID_OPERATION, f"{cls.name} only holds localized qualifiers (3.1.1.2)"
             )
-        if fold(cls.name) in _SINGLETONS:
-            raise WbemError.of(WbemStatus.WBEM_E_READ_ONLY, f"{cls.name}=@ cannot be written")
         instance = self.fitted(given)
         _complete_key(instance)
         if instance.identity is None:
@@ -118,8 +113,8 @@ class StaticObjects:
             if old is not None and not update:
                 raise WbemError.of(WbemStatus.WBEM_E_ALREADY_EXISTS, f"{instance.relative_path} exists already")
             _keep_absent(instance, old)
-            if fold(cls.name) == _NAMESPACE:
-                self._put_namespace(instance, old)
+            if self._own.include(cls):
+                self._own.put(instance, exists=old is not None)
             else:
                 self._store.put_instance(self.namespace, instance)
         self._located(instance)
@@ -136,55 +131,14 @@ class StaticObjects:
 
     def delete(self, cls: Class, keys: dict[str, Any]) -> bool:
         """Deletes what `find` finds; False if that is nothing."""
-        if fold(cls.name) in _SINGLETONS:
-            raise WbemError.of(WbemStatus.WBEM_E_INVALID_OPERATION, f"{cls.name}=@ cannot be deleted")
-        if fold(cls.name) == _NAMESPACE:
-            found = self.find(cls, keys)
-            if found is not None:
-                self._store.delete_namespace(f"{self.namespace}\\{found['Name']}")
-            return found is not None
+        if self._own.include(cls):
+            return self._own.delete(cls, keys)
         return self._store.delete_instance(self.namespace, cls.name, identity(cls, keys))
 
     def _located(self, instance: Instance | None) -> Instance | None:
         if instance is not None:
             instance.namespace, instance.server = self.namespace, self._manager.server
         return instance
-
-    # -- what stands for the namespace itself
-
-    def _namespaces(self, cls: Class) -> Iterator[Instance]:
-        for full in self._store.namespaces(self.namespace):
-            made = cls.new(Name=full.rpartition("\\")[2])
-            self._located(made)
-            yield made
-
-    def _put_namespace(self, instance: Instance, old: Instance | None) -> None:
-        """3.1.4.18.1: with its system classes, and the descriptor that NamespaceSecuritySDDL gives, or the default."""
-        full = f"{self.namespace}\\{instance['Name']}"
-        descriptor = None
-        if "NamespaceSecuritySDDL" in instance.qualifiers:
-            text = instance.qualifiers["NamespaceSecuritySDDL"].value
-            try:
-                descriptor = bytes(parse_sddl(text if isinstance(text, str) else "".join(text or ())))  # type: ignore[arg-type]
-            except SyntaxProblem as error:
-                raise WbemError.of(WbemStatus.WBEM_E_INVALID_PARAMETER, f"NamespaceSecuritySDDL: {error}") from None
-        # The qualifier counts when a namespace is made. Changing a descriptor is SetSD's business, which asks for
-        # WRITE_DAC in that namespace (5.2).
-        if old is None:
-            try:
-                self._manager.create_namespace(full, descriptor)
-            except InvalidNamespace as error:
-                raise WbemError.of(WbemStatus.WBEM_E_INVALID_PARAMETER, error.detail) from None
-
-    def _own(self, cls: Class) -> Instance:
-        made = cls.new()
-        # SECURITY_DESCRIPTOR stays NULL: reading a descriptor is GetSD's business, which asks for READ_CONTROL (5.2).
-        self._located(made)
-        return made
-
-    def descriptor(self) -> SecurityDescriptor:
-        """The namespace's security descriptor: its own, or the default one."""
-        return self._manager.descriptor(self.namespace)
 
 
 def _fitted(given: Instance, cls: Class) -> Instance:

@@ -1,8 +1,8 @@
 """The Managed Object Format: classes and instances as text, both ways.
 
 `compile_mof` gives the classes and instances that a text declares, `parse` its tree, `read_mof` the text of a file,
-`write_mof` the text of a class or an instance. Mistakes are `MofErrors`: all of them, each with file, line, column, the
-line and a caret.
+`write_mof` the text of a class or an instance, `export_mof` that of many. Mistakes are `MofErrors`: all of them, each
+with file, line, column, the line and a caret.
 """
 
 from openwmi.mof.errors import MofError, MofErrors
@@ -10,7 +10,7 @@ from openwmi.mof.parser import parse
 from openwmi.mof.pragmas import IncludeReader, read_include
 from openwmi.mof.resolver import ClassSource, Deletion, MofItem, compile_mof
 from openwmi.mof.source import Position, Source, read_mof
-from openwmi.mof.writer import write_mof
+from openwmi.mof.writer import export_mof, write_mof
 
 __all__ = [
     "ClassSource",
@@ -22,6 +22,7 @@ __all__ = [
     "Position",
     "Source",
     "compile_mof",
+    "export_mof",
     "parse",
     "read_include",
     "read_mof",

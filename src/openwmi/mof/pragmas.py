@@ -8,8 +8,8 @@ nothing that a compilation needs. An unknown pragma is ignored (DSP0004 7.11).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,16 +18,17 @@ from openwmi.errors import CallerError, SyntaxProblem
 from openwmi.mof.errors import MAX_ERRORS, MofError, MofErrors
 from openwmi.mof.parser import parse
 from openwmi.mof.source import Position, Source, read_mof
-from openwmi.mof.tree import Declaration, MofFile, Pragma
+from openwmi.mof.tree import Declaration, Pragma
 from openwmi.status import WbemStatus
 
-__all__ = ["Context", "IncludeReader", "Unit", "load", "read_include"]
+__all__ = ["Context", "IncludeReader", "Loader", "Unit", "read_include"]
 
 MAX_INCLUDE_DEPTH: Final = 16
 MAX_FILES: Final = 16_384
 MAX_TOTAL: Final = 256 * 1024 * 1024  # characters of all files together
 
 _NAMESPACE: Final = re.compile(r"(?:[\\/]{2}\.[\\/])?(?P<path>.*)\Z", re.DOTALL)
+_LOCALE: Final = re.compile(r"[Mm][Ss]_[0-9A-Fa-f]{1,8}")  # MS-WMI 2.2.29
 _CLASS_FLAGS: Final = frozenset({"createonly", "forceupdate", "safeupdate", "updateonly"})
 _INSTANCE_FLAGS: Final = frozenset({"createonly", "updateonly"})
 
@@ -64,67 +65,75 @@ class Unit:
         return self.context.source.at(offset)
 
 
-def load(source: Source, namespace: str, include: IncludeReader | None) -> list[Unit]:
-    """The declarations of `source` and of all it includes, in order. Raises `MofErrors`."""
-    loader = _Loader(include, Context(source, namespace))
-    loader.file(source, 0)
-    if loader.errors:
-        raise MofErrors(loader.errors)
-    return loader.units
-
-
 @dataclass
-class _Loader:
+class Loader:
+    """Reads a text and what it includes, one file at a time: nothing of it is kept but what the caller keeps.
+
+    `errors` is where mistakes go. After the first one no more declarations come, since what they rest on may be
+    missing, or wrong; the rest is read for its own mistakes only.
+    """
+
     include: IncludeReader | None
     context: Context
-    units: list[Unit] = field(default_factory=list)
-    errors: list[MofError] = field(default_factory=list)
+    errors: list[MofError]
+    failed: bool = False
     files: int = 0
     total: int = 0
 
-    def file(self, source: Source, depth: int) -> None:
+    def units(self) -> Iterator[Unit]:
+        """The declarations, in order, each with what holds at its place."""
+        return self._file(self.context.source, 0)
+
+    def _file(self, source: Source, depth: int) -> Iterator[Unit]:
         self.files += 1
         self.total += len(source.text)
         try:
             tree = parse(source.text, source.file)
         except MofErrors as errors:
-            self.errors.extend(errors.errors[: MAX_ERRORS - len(self.errors)])
+            self._note(*errors.errors)
             return
-        self._declarations(tree, depth)
-
-    def _declarations(self, tree: MofFile, depth: int) -> None:
         before = self.context.source
         self.context = replace(self.context, source=tree.source)
         for declaration in tree.declarations:
             if len(self.errors) >= MAX_ERRORS:
                 break
             if not isinstance(declaration, Pragma):
-                self.units.append(Unit(declaration, self.context))
+                if not self.failed:
+                    yield Unit(declaration, self.context)
                 continue
             try:
-                self._pragma(declaration, depth)
+                if declaration.name == "include":
+                    yield from self._file(self._included(declaration, depth), depth + 1)
+                elif declaration.name in ("deleteclass", "deleteinstance"):
+                    self._check_deletion(declaration)
+                    if not self.failed:
+                        yield Unit(declaration, self.context)
+                else:
+                    self._pragma(declaration)
             except MofError as error:
-                self.errors.append(error)
+                self._note(error)
         self.context = replace(self.context, source=before)
 
-    def _pragma(self, pragma: Pragma, depth: int) -> None:
-        words = pragma.arguments
-        if pragma.name == "include":
-            self._include(pragma, depth)
-        elif pragma.name == "namespace":
+    def _note(self, *errors: MofError) -> None:
+        self.failed = True
+        self.errors.extend(errors[: MAX_ERRORS - len(self.errors)])
+
+    def _pragma(self, pragma: Pragma) -> None:
+        if pragma.name == "namespace":
             self.context = replace(self.context, namespace=self._namespace(pragma))
         elif pragma.name == "amendment":
-            self.context = replace(self.context, amendment=self._one(pragma, 'the locale, as ("MS_409")'))
+            self.context = replace(self.context, amendment=self._locale(pragma))
         elif pragma.name == "classflags":
             self.context = replace(self.context, class_flags=self._flags(pragma, _CLASS_FLAGS))
         elif pragma.name == "instanceflags":
             self.context = replace(self.context, instance_flags=self._flags(pragma, _INSTANCE_FLAGS))
-        elif pragma.name in ("deleteclass", "deleteinstance"):
-            if len(words) != 2 or words[1].lower() not in ("fail", "nofail"):
-                raise self._problem(pragma, 'takes ("name", FAIL) or ("name", NOFAIL)')
-            self.units.append(Unit(pragma, self.context))
 
-    def _include(self, pragma: Pragma, depth: int) -> None:
+    def _check_deletion(self, pragma: Pragma) -> None:
+        words = pragma.arguments
+        if len(words) != 2 or words[1].lower() not in ("fail", "nofail"):
+            raise self._problem(pragma, 'takes ("name", FAIL) or ("name", NOFAIL)')
+
+    def _included(self, pragma: Pragma, depth: int) -> Source:
         name = self._one(pragma, 'the name of a file, as ("other.mof")')
         status = WbemStatus.WBEMMOF_E_ERROR_INVALID_INCLUDE_FILE
         if self.include is None:
@@ -136,10 +145,16 @@ class _Loader:
                 status,
             )
         try:
-            file, text = self.include(self.context.source.file, name)
+            return Source(*self.include(self.context.source.file, name))
         except CallerError as error:
             raise self._problem(pragma, str(error), status) from None
-        self.file(Source(file, text), depth + 1)
+
+    def _locale(self, pragma: Pragma) -> str:
+        what = 'the locale, as ("MS_409")'
+        locale = self._one(pragma, what)
+        if not _LOCALE.fullmatch(locale):
+            raise self._problem(pragma, f"takes {what}, which {locale!r:.40} is not")
+        return locale
 
     def _namespace(self, pragma: Pragma) -> str:
         written = self._one(pragma, 'a namespace, as ("\\\\\\\\.\\\\root\\\\cimv2")')
@@ -150,7 +165,8 @@ class _Loader:
             raise self._problem(pragma, error.message, WbemStatus.WBEMMOF_E_INVALID_NAMESPACE_SPECIFICATION) from None
 
     def _flags(self, pragma: Pragma, known: frozenset[str]) -> frozenset[str]:
-        words = {word.lower() for word in pragma.arguments}
+        # The documentation shows ("a", "b") as well as ("a, b").
+        words = {word.strip().lower() for argument in pragma.arguments for word in argument.split(",")}
         if not words or not words <= known or {"createonly", "updateonly"} <= words:
             raise self._problem(
                 pragma,

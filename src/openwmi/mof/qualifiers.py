@@ -22,6 +22,7 @@ from openwmi.status import WbemStatus
 
 __all__ = ["DEFAULT_FLAVORS", "QualifierTypes"]
 
+_TEXT: Final = CimType.STRING
 _EVERYWHERE: Final = Flavor.TO_INSTANCE | Flavor.TO_SUBCLASS | Flavor.NOT_OVERRIDABLE
 
 DEFAULT_FLAVORS: Final = {"key": _EVERYWHERE, "association": _EVERYWHERE, "indication": _EVERYWHERE}
@@ -94,11 +95,10 @@ class QualifierTypes:
                     source.at(use.offset),
                     WbemStatus.WBEMMOF_E_DUPLICATE_QUALIFIER,
                 )
-            found[key] = self._resolve(use, source)
-        return NameMap(found.values())
+            found[key] = self._resolve(use, key, source)
+        return NameMap.of_folded(found)
 
-    def _resolve(self, use: QualifierUse, source: Source) -> Qualifier:
-        key = fold(use.name)
+    def _resolve(self, use: QualifierUse, key: str, source: Source) -> Qualifier:
         declared = self._declared.get(key)
         base = declared.flavor if declared else DEFAULT_FLAVORS.get(key, Flavor.NONE)
         flavor = self._flavor(base, use.flavors, use.offset, source) if use.flavors else base
@@ -109,8 +109,10 @@ class QualifierTypes:
             literals = [item for item in items if isinstance(item, Literal)]
             typed = inferred(literals, isinstance(use.value, ArrayLiteral), use.name, source)
             return Qualifier(use.name, typed.type or CimType.STRING, typed.value, typed.is_array, flavor)
-        value = _typed(use.value, declared.type, declared.is_array, use.name, source)
-        return Qualifier(use.name, _stored(declared.type, value), value, declared.is_array, flavor)
+        type_ = declared.type
+        value = _typed(use.value, type_, declared.is_array, use.name, source)
+        stored = type_ if type_ is _TEXT else _stored(type_, value)
+        return Qualifier(use.name, stored, value, declared.is_array, flavor)
 
     @staticmethod
     def _flavor(base: Flavor, words: tuple[str, ...], offset: int, source: Source) -> Flavor:
@@ -176,6 +178,7 @@ def _typed(value: Value, type_: CimType, is_array: bool, name: str, source: Sour
             source.at(value.offset),
             WbemStatus.WBEMMOF_E_TYPE_MISMATCH,
         )
-    items = value.items if isinstance(value, ArrayLiteral) else (value,)
-    values = tuple(constant(item, type_, name, source) for item in items if isinstance(item, Literal))
-    return values if is_array else values[0]
+    if isinstance(value, Literal):
+        return constant(value, type_, name, source)
+    items = value.items if isinstance(value, ArrayLiteral) else ()
+    return tuple([constant(item, type_, name, source) for item in items if isinstance(item, Literal)])

@@ -9,6 +9,7 @@ sees the earlier ones as if they had been stored. It stores nothing. What is the
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeAlias
@@ -31,8 +32,9 @@ from openwmi.cim import (
     fold,
 )
 from openwmi.errors import SyntaxProblem, WbemError
+from openwmi.mof.amendment import localized, neutral
 from openwmi.mof.errors import MAX_ERRORS, MofError, MofErrors
-from openwmi.mof.pragmas import Context, IncludeReader, Unit, load
+from openwmi.mof.pragmas import Context, IncludeReader, Loader, Unit
 from openwmi.mof.qualifiers import QualifierTypes
 from openwmi.mof.source import Position, Source
 from openwmi.mof.tree import (
@@ -78,7 +80,8 @@ class MofItem:
     """One thing to do, in order: put a class or an instance into `namespace`, or delete one from it.
 
     `flags` are the words of ``#pragma classflags`` or ``instanceflags`` in force (``createonly``, ``updateonly``,
-    ``safeupdate``, ``forceupdate``), `amendment` the locale that ``#pragma amendment`` names, such as ``MS_409``.
+    ``safeupdate``, ``forceupdate``), `amendment` the locale that ``#pragma amendment`` names, such as ``MS_409``. With
+    one, a class is two items, neutral and localized (`openwmi.mof.amendment`); the locale's namespace is one more.
     """
 
     namespace: str
@@ -101,8 +104,9 @@ def compile_mof(
     `namespace` is the one in force until ``#pragma namespace`` names another. `include` reads included files
     (`openwmi.mof.read_include` takes them from beside the including one); without it an include is an error.
     """
-    units = load(Source(file, text), namespace, include)
-    return _Resolver(source).resolve(units)
+    errors: list[MofError] = []
+    loader = Loader(include, Context(Source(file, text), namespace), errors)
+    return _Resolver(source, loader.units(), errors).resolve()
 
 
 class _Dependent(Exception):
@@ -117,20 +121,23 @@ class _Resolver:
     """One compilation."""
 
     source: ClassSource
+    units: Iterator[Unit]
+    errors: list[MofError]
     types: QualifierTypes = field(default_factory=QualifierTypes)
     items: list[MofItem] = field(default_factory=list)
-    errors: list[MofError] = field(default_factory=list)
+    # Units that were read ahead of their turn, in search of an alias.
+    ahead: deque[Unit] = field(default_factory=deque)
     # What this compilation changed: a class by (namespace, name), None where it is deleted.
     classes: dict[tuple[str, str], Class | None] = field(default_factory=dict)
     broken: set[tuple[str, str]] = field(default_factory=set)
+    locales: set[tuple[str, str]] = field(default_factory=set)
+    # By (id of the file's source, name): an alias keeps its declaration, and so the source, alive.
     aliases: dict[tuple[int, str], _Aliased] = field(default_factory=dict)
     resolved: dict[int, Instance] = field(default_factory=dict)
     pending: list[int] = field(default_factory=list)
 
-    def resolve(self, units: list[Unit]) -> list[MofItem]:
-        for unit in units:
-            self._collect_alias(unit)
-        for unit in units:
+    def resolve(self) -> list[MofItem]:
+        while (unit := self.ahead.popleft() if self.ahead else self._read()) is not None:
             if len(self.errors) >= MAX_ERRORS:
                 break
             try:
@@ -143,6 +150,13 @@ class _Resolver:
         if self.errors:
             raise MofErrors(self.errors)
         return self.items
+
+    def _read(self) -> Unit | None:
+        """The next unit that nobody has seen yet."""
+        unit = next(self.units, None)
+        if unit is not None:
+            self._collect_alias(unit)
+        return unit
 
     def _note(self, error: MofError) -> None:
         """Keeps the mistake, once: an alias may have led to it before its own declaration did."""
@@ -174,21 +188,51 @@ class _Resolver:
         if isinstance(declaration, QualifierDeclaration):
             self.types.declare(declaration, context.source)
         elif isinstance(declaration, ClassDeclaration):
-            cls = self._class(declaration, context)
-            self.classes[fold(context.namespace), fold(cls.name)] = cls
-            self._add(unit, cls, context.class_flags)
+            self._add_class(unit, declaration, context)
         elif isinstance(declaration, InstanceDeclaration):
             self._add(unit, self._instance(declaration, context), context.instance_flags)
         else:
             self._add(unit, self._deletion(declaration, context), frozenset())
 
-    def _add(self, unit: Unit, made: Class | Instance | Deletion, flags: frozenset[str]) -> None:
-        context = unit.context
+    def _add_class(self, unit: Unit, declaration: ClassDeclaration, context: Context) -> None:
+        """The class; with an amendment in force, its neutral part and, in the locale's namespace, the localized one."""
+        cls = self._class(declaration, context)
+        if context.amendment is None:
+            self._keep(unit, cls, context)
+            return
+        declared = cls.local
+        of_locale = localized(declared, context.amendment)
+        self._keep(unit, self._derived(neutral(declared), cls.superclass, context, declaration.offset), context)
+        if of_locale is None:
+            return
+        below = replace(context, namespace=f"{context.namespace}\\{context.amendment}")
+        self._add_namespace(unit, context)
+        superclass = next((name for name in cls.derivation if self._known(name, below) is not None), None)
+        of_locale = replace(of_locale, namespace=below.namespace, superclass=None, derivation=())
+        self._keep(unit, self._derived(of_locale, superclass, below, declaration.offset), below)
+
+    def _keep(self, unit: Unit, cls: Class, context: Context) -> None:
+        self.classes[fold(context.namespace), fold(cls.name)] = cls
+        self._add(unit, cls, context.class_flags, context.namespace)
+
+    def _add_namespace(self, unit: Unit, context: Context) -> None:
+        """The locale's namespace, unless it is there: a namespace without classes is one that is not."""
+        name = context.amendment or ""
+        if self._known("__NAMESPACE", replace(context, namespace=f"{context.namespace}\\{name}")) is None:
+            cls = self._known("__NAMESPACE", context)
+            key = fold(context.namespace), fold(name)
+            if cls is not None and key not in self.locales:
+                self.locales.add(key)
+                self._add(unit, cls.new(Name=name), frozenset())
+
+    def _add(
+        self, unit: Unit, made: Class | Instance | Deletion, flags: frozenset[str], namespace: str | None = None
+    ) -> None:
         position = unit.at(unit.declaration.offset)
-        self.items.append(MofItem(context.namespace, made, position, flags, context.amendment))
+        self.items.append(MofItem(namespace or unit.context.namespace, made, position, flags, unit.context.amendment))
 
     def _deletion(self, pragma: Pragma, context: Context) -> Deletion:
-        """`load` has checked the number of arguments and the flag."""
+        """The loader has checked the number of arguments and the flag."""
         name, word = pragma.arguments
         try:
             path = ObjectPath.parse(name)
@@ -211,10 +255,15 @@ class _Resolver:
         key = fold(context.namespace), fold(name)
         if key in self.broken:
             raise _Dependent
-        cls = self.classes[key] if key in self.classes else self.source.get_class(context.namespace, name)
+        cls = self._known(name, context)
         if cls is None:
             raise MofError(f"{what} {name} is not in {context.namespace}", context.source.at(offset), status)
         return cls
+
+    def _known(self, name: str, context: Context) -> Class | None:
+        """The class as this compilation left it, or as it is there already."""
+        key = fold(context.namespace), fold(name)
+        return self.classes[key] if key in self.classes else self.source.get_class(context.namespace, name)
 
     # Classes
 
@@ -233,22 +282,23 @@ class _Resolver:
         bare = Class(
             declared.name,
             qualifiers=self.types.resolve(declared.qualifiers, context.source),
-            properties=NameMap(self._property(p, context) for p in declared.properties),
-            methods=NameMap(self._method(m, context) for m in declared.methods),
+            properties=NameMap([self._property(p, context, declared.name) for p in declared.properties]),
+            methods=NameMap([self._method(m, context, declared.name) for m in declared.methods]),
             namespace=context.namespace,
         )
-        try:
-            return bare.rooted() if parent is None else parent.derive(bare)
-        except WbemError as error:
-            raise MofError(error.detail, context.source.at(declared.offset), error.status) from None
+        return _under(parent, bare, context, declared.offset)
 
-    def _property(self, declared: ElementDeclaration, context: Context) -> Property:
+    def _derived(self, declared: Class, superclass: str | None, context: Context, offset: int) -> Class:
+        parent = None if superclass is None else self._known(superclass, context)
+        return _under(parent, declared, context, offset)
+
+    def _property(self, declared: ElementDeclaration, context: Context, origin: str = "") -> Property:
         type_, class_name = _type_of(declared.type)
         default = None
         if declared.value is not None:
             default = self._value(declared.value, type_, declared.is_array, class_name, declared.name, context)
         qualifiers = self._element_qualifiers(declared, context)
-        return Property(declared.name, type_, declared.is_array, default, class_name, qualifiers)
+        return Property(declared.name, type_, declared.is_array, default, class_name, qualifiers, origin)
 
     def _element_qualifiers(self, declared: ElementDeclaration, context: Context) -> Qualifiers:
         """The element's qualifiers; the size of an array is the qualifier MAX."""
@@ -257,13 +307,14 @@ class _Resolver:
             return qualifiers
         return qualifiers.with_items([Qualifier("MAX", CimType.SINT32, declared.size)])
 
-    def _method(self, declared: MethodDeclaration, context: Context) -> Method:
+    def _method(self, declared: MethodDeclaration, context: Context, origin: str) -> Method:
         returns = None if declared.returns is None else _type_of(declared.returns)[0]
         return Method(
             declared.name,
             NameMap(self._parameters(declared, context)),
             returns,
             self.types.resolve(declared.qualifiers, context.source),
+            origin,
         )
 
     def _parameters(self, method: MethodDeclaration, context: Context) -> list[Parameter]:
@@ -320,9 +371,8 @@ class _Resolver:
     # Instances
 
     def _instance(self, declared: InstanceDeclaration, context: Context) -> Instance:
-        known = self.resolved.get(id(declared))
-        if known is not None:
-            return known
+        if declared.alias is not None and id(declared) in self.resolved:
+            return self.resolved[id(declared)]
         cls = self._find(declared.class_name, context, declared.offset, WbemStatus.WBEM_E_INVALID_CLASS, "the class")
         instance = cls.new()
         instance.namespace = context.namespace
@@ -343,7 +393,8 @@ class _Resolver:
             if assignment.qualifiers:
                 qualifiers = self.types.resolve(assignment.qualifiers, context.source)
                 instance.property_qualifiers[fold(prop.name)] = qualifiers
-        self.resolved[id(declared)] = instance
+        if declared.alias is not None:
+            self.resolved[id(declared)] = instance
         return instance
 
     # Values
@@ -392,7 +443,10 @@ class _Resolver:
 
     def _alias(self, use: AliasUse, context: Context) -> str:
         """The path of what the alias names, which may come later; relative within one namespace."""
-        found = self.aliases.get((id(context.source), fold(use.name)))
+        key = id(context.source), fold(use.name)
+        while key not in self.aliases and (unit := self._read()) is not None:
+            self.ahead.append(unit)
+        found = self.aliases.get(key)
         where = context.source.at(use.offset)
         if found is None:
             raise MofError(f"no object here has the alias ${use.name}", where, WbemStatus.WBEMMOF_E_EXPECTED_ALIAS_NAME)
@@ -420,6 +474,13 @@ class _Resolver:
         if fold(unit.context.namespace) != fold(context.namespace):
             path = path.at(unit.context.namespace, ".")
         return str(path)
+
+
+def _under(parent: Class | None, declared: Class, context: Context, offset: int) -> Class:
+    try:
+        return declared.rooted() if parent is None else parent.derive(declared)
+    except WbemError as error:
+        raise MofError(error.detail, context.source.at(offset), error.status) from None
 
 
 def _mismatch(problem: str, offset: int, context: Context) -> MofError:

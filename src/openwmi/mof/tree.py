@@ -1,14 +1,15 @@
 """The parse tree of MOF: what a text says, before any of it is looked up.
 
-Every node is frozen and knows the `offset` at which it begins; the file it is in knows lines and columns
-(`MofFile.source`). Names keep their spelling. A declaration's qualifiers stand in the order of the text.
+Every node is immutable (a named tuple where there are many of it) and knows the `offset` at which it begins; the file
+it is in knows lines and columns (`MofFile.source`). Names keep their spelling. A declaration's qualifiers stand in the
+order of the text.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from openwmi.mof.source import Source
 
@@ -43,8 +44,7 @@ class LiteralKind(Enum):
     NULL = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(NamedTuple):
     """A constant. A string is already joined from its parts, its escapes resolved."""
 
     offset: int
@@ -52,24 +52,21 @@ class Literal:
     value: str | int | float | bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class AliasUse:
+class AliasUse(NamedTuple):
     """``$Name`` where a value stands; `name` lacks the dollar."""
 
     offset: int
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ArrayLiteral:
+class ArrayLiteral(NamedTuple):
     """``{ a, b, ... }``."""
 
     offset: int
     items: tuple[Value, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class QualifierUse:
+class QualifierUse(NamedTuple):
     """``Name``, ``Name(value)`` or ``Name{...}``, with the flavors after its colon, in lower case."""
 
     offset: int
@@ -78,8 +75,7 @@ class QualifierUse:
     flavors: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TypeName:
+class TypeName(NamedTuple):
     """A type as it was written: a CIM type, ``object``, or a class; with `is_reference`, ``Class ref``."""
 
     offset: int
@@ -87,8 +83,7 @@ class TypeName:
     is_reference: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ElementDeclaration:
+class ElementDeclaration(NamedTuple):
     """A property or a parameter. `size` is that of ``name[32]``; `value` the default, None where none is written."""
 
     offset: int
@@ -100,8 +95,7 @@ class ElementDeclaration:
     qualifiers: tuple[QualifierUse, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MethodDeclaration:
+class MethodDeclaration(NamedTuple):
     """A method; `returns` None is ``void``."""
 
     offset: int
@@ -125,8 +119,7 @@ class ClassDeclaration:
     methods: tuple[MethodDeclaration, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """``Name = value;`` in an instance."""
 
     offset: int

@@ -2,7 +2,8 @@
 
 | type            | constants                                                                           |
 | --------------- | ----------------------------------------------------------------------------------- |
-| integers        | integers in range; a 64-bit one also as a string, as WMI's automation writes them    |
+| integers        | integers in range; reals, which are rounded, as the WMI compiler does; a 64-bit one   |
+|                 | also as a string, as WMI's automation writes them                                   |
 | real32, real64  | reals and integers                                                                   |
 | boolean         | TRUE, FALSE                                                                          |
 | char16          | one character in single quotes, or its code                                          |
@@ -16,6 +17,7 @@ NULL is a value of each. An array is written in braces, and only then.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Final
 
@@ -30,12 +32,17 @@ __all__ = ["constant", "inferred"]
 
 _INTEGER_TEXT: Final = re.compile(r"[-+]?(?:0[xX][0-9A-Fa-f]{1,16}|[0-9]{1,20})\Z")
 _TEXTUAL: Final = (LiteralKind.STRING, LiteralKind.CHAR)
+_NUMBERS: Final = (LiteralKind.INTEGER, LiteralKind.REAL)
+_STRING: Final = LiteralKind.STRING
+_NULL: Final = LiteralKind.NULL
+_TEXT: Final = CimType.STRING
 
 
 def constant(literal: Literal, type_: CimType, what: str, source: Source) -> CimValue:
     """The constant as one (element's) value of that type. Raises `MofError` at the constant."""
-    if literal.kind is LiteralKind.NULL:
-        return None
+    kind = literal.kind
+    if (kind is _STRING and type_ is _TEXT) or kind is _NULL:
+        return literal.value
     try:
         return conform(_fitted(literal, type_), type_, what=what)
     except SyntaxProblem as error:
@@ -43,7 +50,7 @@ def constant(literal: Literal, type_: CimType, what: str, source: Source) -> Cim
             f"{what}: {error.message}", source.at(literal.offset), WbemStatus.WBEMMOF_E_TYPE_MISMATCH
         ) from None
     except WbemError as error:
-        out_of_range = literal.kind is LiteralKind.INTEGER and type_ in INTEGER_RANGES
+        out_of_range = kind in _NUMBERS and type_ in INTEGER_RANGES
         status = WbemStatus.WBEMMOF_E_OUT_OF_RANGE if out_of_range else WbemStatus.WBEMMOF_E_TYPE_MISMATCH
         raise MofError(error.detail, source.at(literal.offset), status) from None
 
@@ -60,6 +67,8 @@ def _fitted(literal: Literal, type_: CimType) -> Any:
         return chr(value)
     if type_ is CimType.DATETIME and kind is LiteralKind.STRING:
         return DateTime(str(value))
+    if type_ in INTEGER_RANGES and kind is LiteralKind.REAL and isinstance(value, float) and math.isfinite(value):
+        return math.floor(value + 0.5)
     if type_ in INTEGER_RANGES and kind is LiteralKind.CHAR:
         return ord(str(value))
     return value

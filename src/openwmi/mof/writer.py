@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from openwmi.cim import (
@@ -32,10 +32,11 @@ from openwmi.mof.parser import MAX_DEPTH
 from openwmi.mof.qualifiers import DEFAULT_FLAVORS
 from openwmi.status import WbemStatus
 
-__all__ = ["write_mof"]
+__all__ = ["export_mof", "write_mof"]
 
 _WIDTH: Final = 100
 _INDENT: Final = "    "
+_HERE: Final = "\\\\.\\"
 
 # Escaped are controls, blanks that are not the plain one, marks without width, and lone surrogates.
 _UNSAFE: Final = re.compile(
@@ -59,6 +60,32 @@ def write_mof(obj: Class | Instance) -> str:
     deep to be read again.
     """
     return _object(obj, 0) + ";\n"
+
+
+def export_mof(objects: Iterable[Class | Instance], namespace: str | None = None) -> Iterator[str]:
+    """The declarations of all `objects`, piece by piece, in an order in which they compile; see `write_mof`.
+
+    Superclasses stand before what descends from them, classes before instances; within that the given order is kept.
+    With `namespace` the text says where it belongs.
+    """
+    if namespace is not None:
+        yield f'#pragma namespace("{_escaped(f"{_HERE}{namespace}")}")\n\n'
+    classes: dict[str, Class] = {}
+    instances = []
+    for obj in objects:
+        if isinstance(obj, Class):
+            classes[fold(obj.name)] = obj
+        else:
+            instances.append(obj)
+    written: set[str] = set()
+    for cls in classes.values():
+        line = (classes[fold(name)] for name in reversed((cls.name, *cls.derivation)) if fold(name) in classes)
+        for member in line:
+            if fold(member.name) not in written:
+                written.add(fold(member.name))
+                yield write_mof(member) + "\n"
+    for instance in instances:
+        yield write_mof(instance) + "\n"
 
 
 def _object(obj: Class | Instance, depth: int) -> str:
