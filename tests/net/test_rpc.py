@@ -392,3 +392,22 @@ async def test_a_network_that_fails_ends_the_connection(error: OSError) -> None:
             await call
         await transport.close()
         await it.connections(0)
+
+
+async def test_an_account_that_has_just_failed_is_refused_without_a_look(caplog: pytest.LogCaptureFixture) -> None:
+    async with network() as it:
+        it.throttle.is_blocked = 0.01
+        with caplog.at_level(logging.WARNING, "openwmi"), pytest.raises(RpcFault) as caught:
+            await it.repeats(it.transport())  # with the right password
+        assert caught.value.status == HResult.ERROR_ACCESS_DENIED
+        assert "blocked" in caplog.records[0].getMessage()
+        assert it.throttle.told == []  # neither a failure nor a success
+        assert it.echo.callers == []
+
+
+async def test_a_queue_of_attempts_that_is_full_refuses_more() -> None:
+    async with network() as it:
+        it.throttle.slot = lambda address, now: None  # type: ignore[method-assign]
+        with pytest.raises(RpcFault):
+            await it.repeats(it.transport())
+        assert it.echo.callers == []
