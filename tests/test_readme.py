@@ -31,7 +31,7 @@ def port() -> Iterator[str]:
     """The port of the README's server, which runs meanwhile."""
     assert f"rpc_port={PORT}" in SERVER
     script = SERVER.replace(f"rpc_port={PORT}", "rpc_port=0, exporter_port=0").replace(
-        "await server.stopped()", "print(server.addresses.rpc_port, flush=True); await server.stopped()"
+        "print(server.addresses)", "print(server.addresses.rpc_port, flush=True)"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -72,7 +72,7 @@ def test_command_line(port: str, tmp_path: Path) -> None:
         if "--json" in arguments:
             assert json.loads(done.stdout)
         ran.append(arguments[0])
-    assert ran == ["account", "serve", "query", "query", "invoke"]
+    assert ran == ["query", "account", "serve", "query", "invoke"]
 
 
 def test_make_targets_exist() -> None:

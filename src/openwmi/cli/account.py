@@ -38,7 +38,8 @@ def add(
 
     opened = Accounts.load(accounts_file(accounts), create=True)
     opened.add(name, new_password(name, from_stdin=password_stdin), administrator=administrator)
-    write(f"{name} is in {opened.path}")
+    role = "" if administrator else "; without --administrator it may use the server over the network only if granted"
+    write(f"{name} is in {opened.path}{role}")
 
 
 @app.command()

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import socket
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Mapping
@@ -209,6 +211,8 @@ class _ServedConnection:
                 case CallOrphaned(call_id) | CallCancelled(call_id):
                     if call_id in self._calls:
                         self._calls[call_id].cancel()
+                case ConnectionBroken(ConnectionLost() as reason):
+                    _log.debug("the connection from %s ended: %s", self._address, reason)
                 case ConnectionBroken(reason):
                     _log.info("closed the connection from %s: %s", self._address, reason)
 
@@ -421,7 +425,7 @@ class RpcTransport:
         except TimeoutError:
             raise ConnectError(f"{endpoint}: no connection in {self._connect_timeout:g} s", stage="connect") from None
         except OSError as error:
-            raise ConnectError(f"{endpoint}: {error.strerror or error}", stage="connect") from error
+            raise ConnectError(f"{endpoint}: {_reason(error)}; is a server running there?", stage="connect") from error
         connection = _Connection(endpoint, reader, writer, self._limits, self._lost)
         security = None if self._initiator is None else self._initiator(endpoint.host)
         try:
@@ -694,6 +698,13 @@ async def _close(writer: asyncio.StreamWriter) -> None:
 def _is_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _reason(error: OSError) -> str:
+    """What the system says; asyncio puts words of its own in the place of its text."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 def _address(writer: asyncio.StreamWriter, which: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -126,7 +127,7 @@ class Server:
             await self.stop()
             raise ConfigurationError(
                 f"cannot listen at {wanted.address} on the ports {wanted.rpc_port} and {wanted.exporter_port}:"
-                f" {error.strerror or error}"
+                f" {os.strerror(error.errno) if error.errno else error}"
             ) from None
         except BaseException:
             await self.stop()
