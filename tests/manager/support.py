@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from openwmi.cim import CimObject, Instance, TypedValue
+from openwmi.cim.operation import Operation
 from openwmi.cim.operations import CallContext, CallingMode, Request
 from openwmi.manager import Namespace, ObjectManager
 from openwmi.providers import Provider, ProviderCall
@@ -49,6 +50,17 @@ async def grant(manager: ObjectManager, rights: AccessRight, namespace: str = CI
     acl = Acl((Ace.allow(ADMINISTRATORS, ALL_RIGHTS), Ace.allow(AUTHENTICATED_USERS, rights)))
     descriptor = SecurityDescriptor(ADMINISTRATORS, ADMINISTRATORS, acl)
     await manager.in_store(manager.set_descriptor, namespace, descriptor)
+
+
+class InMode(Namespace):
+    """A namespace whose every call is made in one mode."""
+
+    def __init__(self, namespace: Namespace, mode: CallingMode) -> None:
+        super().__init__(namespace._manager, namespace._connection)
+        self._mode = mode
+
+    async def start(self, request: Request, context: CallContext) -> Operation:
+        return await super().start(request, replace(context, mode=self._mode))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pytest
 
 from openwmi.cim import CimType, Class, NameMap, Property, Qualifier
 from openwmi.cim.operations import (
+    CallingMode,
     DeleteClass,
     EnumerateClasses,
     EnumerateInstances,
@@ -21,7 +22,7 @@ from openwmi.errors import WbemError
 from openwmi.manager import Namespace, ObjectManager
 from openwmi.security.access import AccessRight
 from openwmi.status import WbemStatus
-from tests.manager.support import CIMV2, USER, context, grant, run
+from tests.manager.support import CIMV2, USER, InMode, context, grant, run
 
 E = WbemStatus
 KEY = Property("Name", CimType.STRING, qualifiers=NameMap([Qualifier.of("key")]))
@@ -45,6 +46,12 @@ async def schema(manager: ObjectManager) -> None:
     await manager.compile_mof(MOF, CIMV2, context())
 
 
+@pytest.fixture(params=[CallingMode.SYNCHRONOUS, CallingMode.ASYNCHRONOUS], ids=["sync", "async"])
+async def cimv2(manager: ObjectManager, request: pytest.FixtureRequest) -> Namespace:
+    """Everything here holds for a method and for its Async form."""
+    return InMode(await manager.connect(CIMV2, context()), request.param)
+
+
 async def fails(namespace: Namespace, request: Request, **more: Any) -> int:
     with pytest.raises(WbemError) as caught:
         await run(namespace, request, context(**more))
@@ -58,12 +65,22 @@ async def get(namespace: Namespace, name: str) -> Class:
     return found
 
 
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.6-13", "WMI-3.1.4.3.6-14", "WMI-3.1.4.3.6-37", "WMI-3.1.4.3.6-40", "WMI-3.1.4.3.7-12",
+    "WMI-3.1.4.3.7-13", "WMI-3.1.4.3.7-34", "WMI-3.1.4.3.7-37",
+)  # fmt: skip
 async def test_a_new_class(cimv2: Namespace) -> None:
     await run(cimv2, PutClass(Class("New", properties=NameMap([KEY]))))
     cls = await get(cimv2, "new")
     assert [(p.name, p.origin, p.propagated) for p in cls.properties.each()] == [("Name", "New", False)]
 
 
+@pytest.mark.requirement("WMI-3.1.1-14")
+async def test_who_has_the_instances(cimv2: Namespace) -> None:
+    assert ((await get(cimv2, "Lone")).provider, (await get(cimv2, "Lamp")).provider) == (None, "Lamps")
+
+
+@pytest.mark.requirement("WMI-3.1.4.3.6-41", "WMI-3.1.4.3.7-38")
 async def test_a_new_subclass(cimv2: Namespace) -> None:
     await run(cimv2, PutClass(Class("New", "Child", properties=NameMap([Property("X", CimType.UINT8)]))))
     cls = await get(cimv2, "New")
@@ -74,6 +91,11 @@ async def test_a_new_subclass(cimv2: Namespace) -> None:
     assert await get(cimv2, "New") == cls
 
 
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.6-01", "WMI-3.1.4.3.6-02", "WMI-3.1.4.3.6-38", "WMI-3.1.4.3.6-39", "WMI-3.1.4.3.6-47",
+    "WMI-3.1.4.3.6-48", "WMI-3.1.4.3.6-49", "WMI-3.1.4.3.7-01", "WMI-3.1.4.3.7-02", "WMI-3.1.4.3.7-35",
+    "WMI-3.1.4.3.7-36", "WMI-3.1.4.3.7-41", "WMI-3.1.4.3.7-42", "WMI-3.1.4.3.7-43", "WMI-3.1.4.3-08",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("cls", "flags", "status"),
     [
@@ -82,6 +104,8 @@ async def test_a_new_subclass(cimv2: Namespace) -> None:
         (Class("__New"), 0, E.WBEM_E_INVALID_OPERATION),
         (Class("New_"), 0, E.WBEM_E_INVALID_OBJECT),
         (Class("1New"), 0, E.WBEM_E_INVALID_PARAMETER),
+        (Class("Ne w"), 0, E.WBEM_E_INVALID_PARAMETER),
+        (Class("Ne-w"), 0, E.WBEM_E_INVALID_PARAMETER),
         (Class(""), 0, E.WBEM_E_INVALID_PARAMETER),
         (Class("N" * 4097), 0, E.WBEM_E_QUOTA_VIOLATION),
         (Class("New", "Nothing"), 0, E.WBEM_E_NOT_FOUND),
@@ -99,10 +123,15 @@ async def test_a_class_that_cannot_be_put(cimv2: Namespace, cls: Class | None, f
     assert await fails(cimv2, PutClass(cls), flags=flags) == status
 
 
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.6-12", "WMI-3.1.4.3.6-16", "WMI-3.1.4.3.6-17", "WMI-3.1.4.3.7-11", "WMI-3.1.4.3.7-15",
+    "WMI-3.1.4.3.7-16",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("name", "flags", "status"),
     [
         ("Lone", 0, None),
+        ("Lone", Flags.UPDATE_ONLY, None),
         ("Parent", 0, E.WBEM_E_CLASS_HAS_CHILDREN),
         ("Parent", Flags.UPDATE_SAFE_MODE, None),
         ("Parent", Flags.UPDATE_FORCE_MODE, None),
@@ -124,6 +153,7 @@ async def test_changing_a_class(cimv2: Namespace, name: str, flags: int, status:
         assert "More" in (await get(cimv2, "Child")).properties
 
 
+@pytest.mark.requirement("WMI-3.1.4.3.8-24", "WMI-3.1.4.3.9-23")
 @pytest.mark.parametrize(
     ("name", "status"),
     [
@@ -137,6 +167,10 @@ async def test_a_class_that_cannot_be_deleted(cimv2: Namespace, name: str | None
     assert await fails(cimv2, DeleteClass(name)) == status
 
 
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.8-01", "WMI-3.1.4.3.8-22", "WMI-3.1.4.3.8-23", "WMI-3.1.4.3.8-30", "WMI-3.1.4.3.9-01",
+    "WMI-3.1.4.3.9-21", "WMI-3.1.4.3.9-22", "WMI-3.1.4.3.9-24",
+)  # fmt: skip
 async def test_deleting_takes_instances_and_subclasses_along(cimv2: Namespace) -> None:
     for name in ("PARENT", "Filled"):
         await run(cimv2, DeleteClass(name))
@@ -156,6 +190,12 @@ async def listed(namespace: Namespace, superclass: str | None, flags: int = 0) -
     return [cls.name for cls in found if isinstance(cls, Class)]
 
 
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.10-01", "WMI-3.1.4.3.10-02", "WMI-3.1.4.3.10-03", "WMI-3.1.4.3.10-04", "WMI-3.1.4.3.10-05",
+    "WMI-3.1.4.3.10-06", "WMI-3.1.4.3.10-14", "WMI-3.1.4.3.10-15", "WMI-3.1.4.3.10-27", "WMI-3.1.4.3.10-28",
+    "WMI-3.1.4.3.11-01", "WMI-3.1.4.3.11-02", "WMI-3.1.4.3.11-03", "WMI-3.1.4.3.11-04", "WMI-3.1.4.3.11-12",
+    "WMI-3.1.4.3.11-13", "WMI-3.1.4.3.11-28", "WMI-3.1.4.3.11-29",
+)  # fmt: skip
 async def test_enumerating(cimv2: Namespace) -> None:
     everything = await listed(cimv2, None)
     assert everything == await listed(cimv2, "")
@@ -173,6 +213,10 @@ async def test_enumerating(cimv2: Namespace) -> None:
     assert await fails(cimv2, EnumerateClasses("Nothing")) == E.WBEM_E_INVALID_CLASS
 
 
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.6-30", "WMI-3.1.4.3.6-32", "WMI-3.1.4.3.6-33", "WMI-3.1.4.3.7-27", "WMI-3.1.4.3.7-29",
+    "WMI-3.1.4.3.7-30", "WMI-3.1.4.3.8-18", "WMI-3.1.4.3.8-19", "WMI-3.1.4.3.9-17", "WMI-3.1.4.3.9-18",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("request_", "needed"),
     [
@@ -188,7 +232,9 @@ async def test_enumerating(cimv2: Namespace) -> None:
 )
 async def test_rights(manager: ObjectManager, cimv2: Namespace, request_: Request, needed: AccessRight) -> None:
     writes = AccessRight.PARTIAL_WRITE_REP | AccessRight.FULL_WRITE | AccessRight.WRITE_PROVIDER
-    await grant(manager, AccessRight.ENABLE | writes & ~needed)
-    assert await fails(cimv2, request_, principal=USER) == E.WBEM_E_ACCESS_DENIED
+    for right in AccessRight:
+        if right & needed:
+            await grant(manager, AccessRight.ENABLE | writes & ~right)
+            assert await fails(cimv2, request_, principal=USER) == E.WBEM_E_ACCESS_DENIED
     await grant(manager, AccessRight.ENABLE | needed)
     await run(cimv2, request_, context(USER))

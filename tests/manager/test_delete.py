@@ -366,9 +366,13 @@ async def test_no_context_is_no_obstacle(cimv2: Namespace, calls: list[Called]) 
     assert dict(calls[0].call.values) == {}
 
 
+@pytest.mark.requirement(
+    "WMI-3.1.4-17", "WMI-3.1.4-18", "WMI-3.1.4-19", "WMI-3.1.4-20", "WMI-3.1.4-21", "WMI-3.1.4-22", "WMI-3.1.4-23"
+)
 @pytest.mark.parametrize(
     ("values", "status"),
     [
+        ({}, E.WBEM_S_NO_ERROR),
         ({"__ProviderArchitecture": TypedValue.of(64)}, E.WBEM_S_NO_ERROR),
         ({"__providerarchitecture": TypedValue.of(32)}, E.WBEM_S_NO_ERROR),
         (

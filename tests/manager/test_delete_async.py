@@ -463,6 +463,7 @@ async def test_shutting_down_ends_what_runs() -> None:
     await manager.close()
 
 
+@pytest.mark.requirement("WMI-3.1.1-04", "WMI-3.1.1-05", "WMI-3.1.4.3-06")
 async def test_too_many_operations() -> None:
     gate = Gate()
     async with ObjectManager(MemoryStore(), limits=Limits(requests=1)) as manager:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from openwmi.cim import ABSENT, Class, Instance
+from openwmi.cim import ABSENT, Class, Instance, NameMap, Qualifier, TypedValue
 from openwmi.cim.operations import (
+    CallingMode,
     DeleteInstance,
     EnumerateInstances,
     Flags,
@@ -22,7 +23,7 @@ from openwmi.providers import Provider, ProviderCall
 from openwmi.repository import MemoryStore
 from openwmi.security.access import AccessRight
 from openwmi.status import WbemStatus
-from tests.manager.support import CIMV2, USER, context, grant, run
+from tests.manager.support import CIMV2, USER, InMode, context, grant, run
 
 E = WbemStatus
 MOF = """
@@ -74,6 +75,12 @@ async def lamps(manager: ObjectManager) -> Lamps:
     return made
 
 
+@pytest.fixture(params=[CallingMode.SYNCHRONOUS, CallingMode.ASYNCHRONOUS], ids=["sync", "async"])
+async def cimv2(manager: ObjectManager, request: pytest.FixtureRequest) -> Namespace:
+    """What is said here holds for a method and for its Async form."""
+    return InMode(await manager.connect(CIMV2, context()), request.param)
+
+
 async def fails(namespace: Namespace, request: Request, **more: Any) -> WbemError:
     """How a request fails, before or after its start."""
     with pytest.raises(WbemError) as caught:
@@ -96,6 +103,11 @@ async def get(namespace: Namespace, path: str, flags: int = 0) -> Any:
 # -- GetObject
 
 
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.4-01", "WMI-3.1.4.3.4-02", "WMI-3.1.4.3.4-28", "WMI-3.1.4.3.4-29", "WMI-3.1.4.3.4-30",
+    "WMI-3.1.4.3.4-38", "WMI-3.1.4.3.5-01", "WMI-3.1.4.3.5-21", "WMI-3.1.4.3.5-22", "WMI-3.1.4.3.5-23",
+    "WMI-3.1.4.3.5-30",
+)  # fmt: skip
 async def test_a_class(cimv2: Namespace, lamps: Lamps) -> None:
     cls = await get(cimv2, "special")
     assert isinstance(cls, Class)
@@ -104,11 +116,18 @@ async def test_a_class(cimv2: Namespace, lamps: Lamps) -> None:
     assert (await fails(cimv2, GetObject("Nothing"))).status == E.WBEM_E_NOT_FOUND
 
 
+@pytest.mark.requirement("WMI-3.1.4.3.4-03", "WMI-3.1.4.3.5-02")
 async def test_a_null_path_is_an_empty_class(cimv2: Namespace) -> None:
     [cls] = await run(cimv2, GetObject(None))
     assert cls == Class("")
 
 
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.4-12", "WMI-3.1.4.3.4-31", "WMI-3.1.4.3.4-32", "WMI-3.1.4.3.4-33", "WMI-3.1.4.3.4-35",
+    "WMI-3.1.4.3.4-38", "WMI-3.1.4.3.4-41", "WMI-3.1.4.3.5-10", "WMI-3.1.4.3.5-24", "WMI-3.1.4.3.5-25",
+    "WMI-3.1.4.3.5-26", "WMI-3.1.4.3.5-28", "WMI-3.1.4.3.5-30", "WMI-3.1.4.3.5-32", "WMI-3.1.4-15",
+    "WMI-3.1.4-16", "WMI-3.1.4-24", "WMI-3.1.4-32",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("path", "found"),
     [
@@ -136,6 +155,7 @@ async def test_an_instance_is_what_its_most_derived_class_says(
         assert str((await get(cimv2, path)).path) == rf"\\HOST\root\cimv2:{found}"
 
 
+@pytest.mark.requirement("WMI-3.1.4.3.4-11", "WMI-3.1.4.3.5-11")
 async def test_direct_read_is_the_class_itself(cimv2: Namespace, lamps: Lamps) -> None:
     for path in ('Thing.Name="s"', "Base.k=1", "Base.k=10", "Lamp.k=11"):
         with pytest.raises(NotFound):
@@ -158,17 +178,64 @@ async def test_a_path_that_names_nothing(cimv2: Namespace, lamps: Lamps, path: s
     assert (await fails(cimv2, GetObject(path))).status == status
 
 
-async def test_a_provider_that_cannot_get(manager: ObjectManager, cimv2: Namespace) -> None:
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.4-34", "WMI-3.1.4.3.5-27", "WMI-3.1.4.3.12-34", "WMI-3.1.4.3.12-35", "WMI-3.1.4.3.13-34",
+    "WMI-3.1.4.3.13-35",
+)  # fmt: skip
+async def test_a_provider_that_cannot(manager: ObjectManager, cimv2: Namespace) -> None:
     class Blind(Provider):
         name = "Blind"
         mof = '[dynamic, provider("Blind")] class Unseen { [key] string Name; };'
 
     await manager.register(Blind)
-    for request in (GetObject('Unseen="x"'), EnumerateInstances("Unseen")):
+    put_one = PutInstance((await get(cimv2, "Unseen")).new(Name="x"))
+    for request in (GetObject('Unseen="x"'), EnumerateInstances("Unseen"), put_one):
         error = await fails(cimv2, request)
         assert error.status == E.WBEM_E_PROVIDER_NOT_CAPABLE
         assert error.extended is not None
         assert error.extended["ProviderName"] == "Blind"
+
+
+@pytest.mark.requirement("WMI-3.1.4.3.4-36", "WMI-3.1.4.3.5-29", "WMI-3.1.4-23", "WMI-3.1.4-31")
+async def test_a_provider_that_is_not_there(manager: ObjectManager, cimv2: Namespace) -> None:
+    await manager.compile_mof('[dynamic, provider("Nobody")] class Orphan { [key] string Name; };', CIMV2, context())
+    assert (await fails(cimv2, GetObject('Orphan="x"'))).status == E.WBEM_E_PROVIDER_NOT_FOUND
+    cls = await get(cimv2, "Orphan")
+    for request in (PutInstance(cls.new(Name="x")), EnumerateInstances("Orphan")):
+        assert (await fails(cimv2, request)).status == E.WBEM_E_PROVIDER_LOAD_FAILURE
+
+
+@pytest.mark.requirement("WMI-2.2.32-04", "WMI-2.2.32-06", "WMI-3.1.4-41", "WMI-3.1.4-42")
+async def test_what_a_provider_is_told(manager: ObjectManager, cimv2: Namespace) -> None:
+    told: list[Any] = []
+
+    class Told(Provider):
+        name = "Told"
+        mof = """[dynamic, provider("Told"), ClassContext("c"), Locale("MS_409")] class Listening {
+            [key] string Name; [PropertyContext("p")] uint32 Value; };"""
+
+        def put_instance(self, call: ProviderCall, instance: Instance) -> None:
+            given = (
+                instance.qualifiers.each(),
+                call.cls.qualifiers.each(),
+                call.cls.properties["Value"].qualifiers.each(),
+            )
+            told.append({q.name: q.value for qualifiers in given for q in qualifiers})
+            told.append((instance.qualifiers["Locale"].value, call.cls.qualifiers["Locale"].value))
+            told.append((call.data_locale, call.ui_locale))
+
+    await manager.register(Told)
+    made = (await get(cimv2, "Listening")).new(Name="x")
+    made.qualifiers = NameMap([Qualifier.of("InstanceContext", "i"), Qualifier.of("Locale", "MS_407")])
+    await run(cimv2, PutInstance(made), context(locales=("MS_407", "MS_409")))
+    found, of_each, first = told
+    assert of_each == ("MS_407", "MS_409")
+    assert {"InstanceContext": "i", "ClassContext": "c", "PropertyContext": "p"}.items() <= found.items()
+    assert first == ("MS_407", "MS_407")
+    values = {"__MI_DESTINATIONOPTIONS_DATA_LOCALE": "MS_40c", "__MI_DESTINATIONOPTIONS_UI_LOCALE": "MS_411"}
+    ctx = context(locales=("MS_407",), values={name: TypedValue.of(value) for name, value in values.items()})
+    await run(cimv2, PutInstance(made), ctx)
+    assert told[-1] == ("MS_40c", "MS_411")
 
 
 # -- CreateInstanceEnum
@@ -179,7 +246,7 @@ async def test_a_provider_that_cannot_get(manager: ObjectManager, cimv2: Namespa
     [
         ("Thing", 0, {'Thing.Name="a"', 'Special.Name="s"'}),
         ("thing", Flags.SHALLOW, {'Thing.Name="a"'}),
-        ("Thing", Flags.DIRECT_READ | Flags.FORWARD_ONLY, {'Thing.Name="a"'}),
+        ("Thing", Flags.DIRECT_READ, {'Thing.Name="a"'}),
         ("Base", 0, {"Left.k=1", "Right.k=2", "Lamp.k=10", "BrightLamp.k=11"}),
         ("Base", Flags.SHALLOW, set()),
         ("Lamp", Flags.SHALLOW, {"Lamp.k=10"}),
@@ -235,6 +302,10 @@ async def put(namespace: Namespace, class_name: str, flags: int = 0, **values: A
     return outcome.text
 
 
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.12-11", "WMI-3.1.4.3.12-39", "WMI-3.1.4.3.12-40", "WMI-3.1.4.3.13-09", "WMI-3.1.4.3.13-36",
+    "WMI-3.1.4.3.13-37", "WMI-2.2.32-08",
+)  # fmt: skip
 async def test_creating_and_changing(cimv2: Namespace, lamps: Lamps) -> None:
     assert await put(cimv2, "Thing", Name="n", Value=5) == 'Thing.Name="n"'
     assert (await get(cimv2, 'Thing="n"')).to_dict() == {"Name": "n", "Value": 5, "Note": None}
@@ -259,6 +330,10 @@ async def test_a_null_key_gets_a_guid(cimv2: Namespace, lamps: Lamps) -> None:
     assert re.fullmatch(r'Thing\.Name="\{[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}\}"', text or "")
 
 
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.12-10", "WMI-3.1.4.3.12-12", "WMI-3.1.4.3.12-41", "WMI-3.1.4.3.13-08", "WMI-3.1.4.3.13-10",
+    "WMI-3.1.4.3.13-38",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("class_name", "flags", "values", "status"),
     [
@@ -267,8 +342,8 @@ async def test_a_null_key_gets_a_guid(cimv2: Namespace, lamps: Lamps) -> None:
         ("Thing", Flags.UPDATE_ONLY, {"Name": "a"}, E.WBEM_S_NO_ERROR),
         ("Thing", Flags.UPDATE_ONLY, {"Name": "new"}, E.WBEM_E_NOT_FOUND),
         ("Thing", Flags.UPDATE_ONLY | Flags.CREATE_ONLY, {"Name": "a"}, E.WBEM_E_INVALID_PARAMETER),
-        ("Thing", Flags.SEND_STATUS, {"Name": "a"}, E.WBEM_E_INVALID_PARAMETER),
-        ("Thing", 0x40 | Flags.RETURN_IMMEDIATELY, {"Name": "a"}, E.WBEM_S_NO_ERROR),
+        ("Thing", 0x8, {"Name": "a"}, E.WBEM_E_INVALID_PARAMETER),
+        ("Thing", 0x40, {"Name": "a"}, E.WBEM_S_NO_ERROR),
         ("Thing", 0, {"Name": "s"}, E.WBEM_E_ALREADY_EXISTS),
         ("Thing", 0, {"Name": "n" * 9000}, E.WBEM_E_QUOTA_VIOLATION),
         ("Base", 0, {"k": 1}, E.WBEM_E_INVALID_CLASS),
@@ -316,6 +391,10 @@ async def test_a_dynamic_instance_goes_to_its_provider(cimv2: Namespace, lamps: 
     assert lamps.put == [({"k": 20, "On": True}, Flags.CREATE_ONLY, "Lamp.k=20")]
 
 
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.12-33", "WMI-3.1.4.3.12-36", "WMI-3.1.4.3.12-37", "WMI-3.1.4.3.13-30", "WMI-3.1.4.3.13-31",
+    "WMI-3.1.4.3.13-32",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("class_name", "values", "needed"),
     [

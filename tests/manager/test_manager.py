@@ -10,6 +10,7 @@ import pytest
 from openwmi.cim.operations import DeleteInstance, EnumerateInstances, GetObject, PutInstance, Request
 from openwmi.errors import AccessDenied, ConfigurationError, InvalidNamespace, WbemError
 from openwmi.manager import Limits, Namespace, ObjectManager
+from openwmi.manager.class_rules import check_class
 from openwmi.manager.extended import NO_PROVIDER
 from openwmi.manager.system import system_classes
 from openwmi.mof import MofErrors
@@ -43,6 +44,23 @@ def test_the_system_classes() -> None:
     classes = system_classes()
     assert [name for name in listed.split() if name not in classes] == []
     assert all(cls.is_system for cls in classes.each())
+
+
+def test_the_system_classes_of_the_public_documentation() -> None:
+    listed = """__ACE __AbsoluteTimerInstruction __ArbitratorConfiguration __CIMOMIdentification __CacheControl
+        __ConsumerFailureEvent __EventConsumer __EventConsumerProviderCacheControl __EventDroppedEvent __EventFilter
+        __EventGenerator __EventProviderCacheControl __EventQueueOverflowEvent __EventSinkCacheControl
+        __FilterToConsumerBinding __IntervalTimerInstruction __MethodInvocationEvent __NTLMUser9X __NotifyStatus
+        __ObjectProviderCacheControl __PropertyProviderCacheControl __Provider __ProviderHostQuotaConfiguration
+        __SecurityDescriptor __SecurityRelatedClass __SystemEvent __TimerInstruction __Trustee __Win32Provider
+        __thisNAMESPACE"""
+    classes = system_classes()
+    assert [name for name in listed.split() if name not in classes] == []
+    for cls in classes.each():
+        parent = None if cls.superclass is None else classes[cls.superclass]
+        check_class(cls, parent)
+        if parent is not None:
+            assert parent.derive(cls.local) == cls
 
 
 async def test_everything_is_there_again_after_a_restart(tmp_path: Path) -> None:
@@ -262,6 +280,7 @@ async def test_registering_again_after_a_restart_changes_the_class() -> None:
 # -- its life
 
 
+@pytest.mark.requirement("WMI-3.1.1-02", "WMI-3.1.1-11", "WMI-3.1.4-37")
 async def test_before_it_is_open_and_after_it_is_closed() -> None:
     manager = ObjectManager(MemoryStore(), server="HOST")
     with pytest.raises(WbemError) as caught:

@@ -227,6 +227,13 @@ async def test_a_descriptor_that_grows_too_long(manager: ObjectManager, cimv2: N
     assert caught.value.status == E.WBEM_E_INVALID_PARAMETER
 
 
+@pytest.mark.parametrize("name", ["Get9XUserList", "Set9XUserList"])
+async def test_what_obsolete_systems_had(cimv2: Namespace, name: str) -> None:
+    with pytest.raises(WbemError) as caught:
+        await system_security(cimv2, name)
+    assert caught.value.status == E.WBEM_E_METHOD_DISABLED
+
+
 async def test_an_administrator_s_rights(cimv2: Namespace) -> None:
     assert (await system_security(cimv2, "GetCallerAccessRights"))["rights"] & NAMESPACE_RIGHTS == NAMESPACE_RIGHTS
 

@@ -18,6 +18,7 @@ from openwmi.manager.job import Job, Producer, check_length, instance_path
 from openwmi.manager.localization import for_caller, instance_for_caller, refuse_amended, unamended
 from openwmi.manager.partial import PartialGet, PartialPut, forwarded
 from openwmi.manager.rights import need_to_write
+from openwmi.providers.registry import ProviderEntry
 from openwmi.providers.running import Batches
 from openwmi.status import WbemStatus
 
@@ -85,7 +86,7 @@ async def find_instance(
         if cls.provider is None or cls.is_abstract:
             continue
         try:
-            runner = await job.entry(cls).load()
+            runner = await _entry_to_get(job, cls).load()
             wanted = None if partial is None else partial.wanted(cls)
             return await runner.get(job.call(cls, instance_path(cls, keys), wanted), keys, operation.report)
         except WbemError as error:
@@ -94,6 +95,15 @@ async def find_instance(
         if failure.status != WbemStatus.WBEM_E_NOT_FOUND:
             raise failure
     raise failures[-1] if failures else NotFound(f"{path} does not exist")
+
+
+def _entry_to_get(job: Job[Any], cls: Class) -> ProviderEntry:
+    """3.1.4.3.4 has a code of its own for a provider that is not in the table, WBEM_E_PROVIDER_NOT_FOUND; one that is
+    there, but not for the architecture that is required, is what 3.1.4 says it is.
+    """
+    if cls.provider not in job.manager.providers:
+        raise WbemError.of(WbemStatus.WBEM_E_PROVIDER_NOT_FOUND, f"there is no provider named {cls.provider}")
+    return job.entry(cls)
 
 
 def family(job: Job[Any], cls: Class) -> list[Class]:
