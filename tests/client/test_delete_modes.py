@@ -41,7 +41,7 @@ def call_result_of(client: Client, response: Response) -> Reference:
     slot: Slot | None = response.values["call_result"]
     assert slot is not None
     assert slot.content is not None
-    return client.remote._link.importer.unmarshal(slot.content)
+    return client.remote._link.importer.unmarshal(slot.content, client.remote._link.reach)
 
 
 async def ask(client: Client, result: Reference, method: str = "GetCallStatus", timeout: int = -1) -> Response:

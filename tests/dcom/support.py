@@ -147,6 +147,7 @@ class MemoryTransport:
         self.caller = caller
         self.calls: list[Invoked] = []
         self.tried: list[Endpoint] = []
+        self.headers: list[OrpcThis] = []
         self.broken: Callable[[Invoked], Error | None] = lambda invoked: None
         self._clock = clock
 
@@ -168,6 +169,8 @@ class MemoryTransport:
         name = method.name if method is not None else str(opnum)
         invoked = Invoked(found, name, object_uuid, timeout)
         self.calls.append(invoked)
+        if method is not None and interface.leading:
+            self.headers.append(method.decode_request(stub)["orpc_this"])
         error = self.broken(invoked)
         if error is not None:
             raise error

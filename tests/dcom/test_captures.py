@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openwmi.dcom.activation import ActivationReply, ActivationRequest
+from openwmi.dcom.activation import ActivationReply, ActivationRequest, unmarshal_context
 from openwmi.dcom.bindings import DualStringArray, Endpoint, SecurityBinding, StringBinding
 from openwmi.dcom.interfaces import IObjectExporter, IRemoteSCMActivator
 from openwmi.dcom.objref import StandardObjRef, decode_objref
@@ -110,7 +111,9 @@ def test_a_resolver_tells_where_it_is(name: str, addresses: tuple[str, ...]) -> 
 def test_an_activation_request(name: str) -> None:
     _, octets = activation(name)
     request = ActivationRequest.decode(octets)
-    assert request == ActivationRequest(CLSID, (IID,), (7,))
+    assert replace(request, client_context=None) == ActivationRequest(CLSID, (IID,), (7,))
+    assert request.client_context is not None
+    assert unmarshal_context(request.client_context).properties == ()
     assert ActivationRequest.decode(request.encode()) == request
 
 

@@ -9,14 +9,15 @@ from uuid import UUID
 import pytest
 
 from openwmi.dcom.activation import ActivationReply
+from openwmi.dcom.activator import Activator
 from openwmi.dcom.bindings import DualStringArray, Endpoint, StringBinding
-from openwmi.dcom.exporter import MARSHALLED_REFERENCES
 from openwmi.dcom.importer import Importer, Reach, Reference
-from openwmi.dcom.objref import CustomObjRef, HandlerObjRef, decode_objref
+from openwmi.dcom.objref import CustomObjRef, HandlerObjRef, StandardObjRef, decode_objref
 from openwmi.dcom.peer import Call
-from openwmi.dcom.resolver import Activator, ObjectResolver
-from openwmi.dcom.types import CLSID_ERROR_EXTENSION, COM_VERSION
+from openwmi.dcom.resolver import ObjectResolver
+from openwmi.dcom.types import CLSID_ERROR_EXTENSION, COM_VERSION, SORF_NOPING
 from openwmi.errors import ConnectError, DeadlineExceeded, DecodeError, ProtocolError, RpcFault, WbemError
+from openwmi.rpc.interface import RESULT
 from openwmi.rpc.ndr import Slot
 from openwmi.status import HResult
 
@@ -29,6 +30,7 @@ from .support import (
     Calculator,
     ICalculator,
     IMemory,
+    Invoked,
     IUnheardOf,
     MemoryTransport,
     make_peer,
@@ -59,7 +61,7 @@ class Fixture:
         return self.object
 
     def reference(self) -> Reference:
-        return self.importer.unmarshal(self.peer.marshal(self.object, ICalculator.uuid, CALLER, 0.0))
+        return self.importer.unmarshal(self.peer.marshal(self.object, ICalculator.uuid, CALLER, 0.0), REACH)
 
     async def add(self, reference: Reference, **values: Any) -> int:
         values = {"left": 1, "right": 1, **values}
@@ -108,15 +110,15 @@ def test_reach(reach: Reach, bindings: DualStringArray, default: int | None, exp
 def test_what_refers_to_an_exporter() -> None:
     it = Fixture()
     octets = it.peer.marshal(it.object, ICalculator.uuid, CALLER, 0.0)
-    reference = it.importer.unmarshal(octets)
+    reference = it.importer.unmarshal(octets, REACH)
     standard = decode_objref(octets)
     assert not isinstance(standard, CustomObjRef)
     assert reference == Reference(ICalculator.uuid, standard.std, standard.resolver)
     handler = HandlerObjRef(ICalculator.uuid, standard.std, UUID(int=9), standard.resolver)
-    assert it.importer.unmarshal(handler.encode()) == reference
+    assert it.importer.unmarshal(handler.encode(), REACH) == reference
     assert reference.identity == it.reference().identity
     with pytest.raises(DecodeError, match="pSink at offset 4"):
-        it.importer.unmarshal(CustomObjRef(UUID(int=1), UUID(int=2), b"").encode(), "pSink")
+        it.importer.unmarshal(CustomObjRef(UUID(int=1), UUID(int=2), b"").encode(), REACH, "pSink")
 
 
 # -- calls
@@ -199,11 +201,9 @@ async def test_what_a_reference_carried_is_given_back() -> None:
     first, second = it.reference(), it.reference()
     await it.importer.release(first, reach=REACH, timeout=3.0)
     assert it.freed == []
-    await it.importer.release(second, reach=REACH, timeout=3.0, count=MARSHALLED_REFERENCES - 1)
-    assert it.freed == []
-    await it.importer.release(second, reach=REACH, timeout=3.0, count=1)
+    await it.importer.release(second, reach=REACH, timeout=3.0)
     assert it.freed == [it.object]
-    assert it.transport.methods == ["ResolveOxid2", "RemRelease", "RemRelease", "RemRelease"]
+    assert it.transport.methods == ["ResolveOxid2", "RemRelease", "RemRelease"]
 
 
 async def test_a_reference_without_counts_needs_no_giving_back() -> None:
@@ -247,6 +247,194 @@ async def test_activations_that_are_refused() -> None:
     with pytest.raises(RpcFault) as refused:
         await it.activate(ICalculator.uuid)
     assert refused.value.status == HResult.ERROR_ACCESS_DENIED
+
+
+# -- older servers
+
+
+class OldFixture(Fixture):
+    """A server of COM version 5.`minor`, which faults as such a server does."""
+
+    def __init__(self, minor: int, unknown: int = HResult.NCA_S_UNK_IF) -> None:
+        super().__init__()
+        self.version = replace(COM_VERSION, minor=minor)
+        self.unknown = unknown
+        self.transport.broken = self.judge
+        it = self
+
+        class OldResolver(ObjectResolver):
+            async def server_alive2(self, call: Call) -> dict[str, Any]:
+                return {**await super().server_alive2(call), "version": it.version}
+
+        class OldActivator(Activator):
+            async def remote_activation(self, call: Call, **values: Any) -> dict[str, Any]:
+                return {**await super().remote_activation(call, **values), "version": it.version}
+
+        bindings = DualStringArray.tcp([EXPORTER], [10])
+        self.peer.add_service(
+            OldResolver(self.peer.exporter, exporter_bindings=lambda c: bindings, resolver_bindings=lambda c: BINDINGS)
+        )
+        self.peer.add_service(OldActivator(self.peer.exporter, {CLSID: self.make}, lambda c: bindings))
+
+    def judge(self, invoked: Invoked) -> RpcFault | None:
+        method, minor = invoked.method, self.version.minor
+        if method == "RemoteCreateInstance" and minor < 6:
+            return RpcFault(self.unknown)
+        if method in ("ServerAlive2", "ResolveOxid2") and minor < 2:
+            return RpcFault(HResult.NCA_S_OP_RNG_ERROR)
+        return None
+
+
+@pytest.mark.requirement("DCOM-3.2.4.1.1.1-07", "DCOM-3.2.4.1.1.1-15", "DCOM-3.2.4.1.1.2-12", "DCOM-3.2.4.1.1.2-41")
+@pytest.mark.parametrize("unknown", [HResult.NCA_S_UNK_IF, HResult.RPC_S_UNKNOWN_IF, HResult.RPC_E_VERSION_MISMATCH])
+@pytest.mark.parametrize("minor", [1, 2, 4, 5])
+async def test_a_server_that_knows_only_the_old_activation(minor: int, unknown: int) -> None:
+    it = OldFixture(minor, unknown)
+    calculator, missing = await it.activate(ICalculator.uuid, IUnheardOf)
+    assert isinstance(calculator, Reference)
+    assert missing == HResult.E_NOINTERFACE
+    assert it.transport.methods == ["RemoteCreateInstance", "ServerAlive2", "RemoteActivation"]
+    await it.add(calculator)
+    assert it.transport.headers[-1].version == replace(COM_VERSION, minor=minor)
+
+
+async def test_a_server_that_is_a_little_older() -> None:
+    it = OldFixture(6)
+    first = [RpcFault(HResult.RPC_E_VERSION_MISMATCH)]
+    it.transport.broken = lambda invoked: first.pop() if invoked.method == "RemoteCreateInstance" and first else None
+    await it.activate(ICalculator.uuid)
+    assert it.transport.methods == ["RemoteCreateInstance", "ServerAlive2", "RemoteCreateInstance"]
+    assert it.transport.headers[-1].version == replace(COM_VERSION, minor=6)
+
+
+async def test_a_server_that_cannot_resolve_the_new_way() -> None:
+    it = OldFixture(1)
+    await it.add(it.reference())
+    assert it.transport.methods == ["ResolveOxid2", "ResolveOxid", "Add"]
+    assert it.transport.headers[-1].version == replace(COM_VERSION, minor=1)
+
+
+async def test_a_server_of_another_major_version() -> None:
+    it = OldFixture(1)
+    it.version = replace(COM_VERSION, major=6)
+    with pytest.raises(ProtocolError, match=r"COM 6\.7, not 5\.x"):
+        await it.importer.alive((RESOLVER,), timeout=1.0)
+
+
+async def test_whether_a_server_is_alive() -> None:
+    assert await Fixture().importer.alive((RESOLVER,), timeout=1.0) == (COM_VERSION, BINDINGS)
+    version, bindings = await OldFixture(1).importer.alive((RESOLVER,), timeout=1.0)
+    assert (version.minor, bindings) == (1, DualStringArray())
+
+
+async def test_an_old_activation_that_is_refused() -> None:
+    it = OldFixture(5)
+    with pytest.raises(WbemError) as caught:
+        await it.activate(ICalculator.uuid, clsid=UUID(int=5))
+    assert caught.value.status == HResult.REGDB_E_CLASSNOTREG
+
+
+# -- pings
+
+
+class PingedFixture(Fixture):
+    """What the resolver hears, as (method, set, added, deleted)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[str, int, set[int], set[int]]] = []
+        self.status: list[int] = []
+        it = self
+
+        class Ear(ObjectResolver):
+            async def simple_ping(self, call: Call, *, set_id: int) -> dict[str, Any]:
+                it.heard.append(("SimplePing", set_id, set(), set()))
+                return {RESULT: it.status.pop(0) if it.status else 0}
+
+            async def complex_ping(self, call: Call, **given: Any) -> dict[str, Any]:
+                added, deleted = set(given["add"] or ()), set(given["delete"] or ())
+                it.heard.append(("ComplexPing", given["set_id"], added, deleted))
+                it.sequences.append(given["sequence"])
+                return {"set_id": given["set_id"] or 77, RESULT: it.status.pop(0) if it.status else 0}
+
+        self.sequences: list[int] = []
+        self.peer.add_service(
+            Ear(self.peer.exporter, exporter_bindings=lambda c: BINDINGS, resolver_bindings=lambda c: BINDINGS)
+        )
+
+    async def ping(self) -> list[tuple[str, int, set[int], set[int]]]:
+        self.heard.clear()
+        await self.importer.ping(timeout=2.0)
+        return self.heard
+
+    def other(self) -> Reference:
+        octets = self.peer.marshal(Calculator(), ICalculator.uuid, CALLER, 0.0)
+        return self.importer.unmarshal(octets, REACH)
+
+
+@pytest.mark.requirement(
+    "DCOM-3.2.6.1-04",
+    "DCOM-3.2.6.1-05",
+    "DCOM-3.2.6.1-08",
+    "DCOM-3.2.6.1-14",
+    "DCOM-3.2.6.1-15",
+    "DCOM-3.2.6.1-17",
+    "DCOM-3.2.6.1-18",
+    "DCOM-3.2.6.1-20",
+    "DCOM-3.2.6.1-22",
+    "DCOM-3.2.6.1-23",
+)
+async def test_what_is_held_is_pinged() -> None:
+    it = PingedFixture()
+    assert await it.ping() == []
+    first, again, second = it.reference(), it.reference(), it.other()
+    a, b = first.std.oid, second.std.oid
+    assert await it.ping() == [("ComplexPing", 0, {a, b}, set())]
+    assert await it.ping() == [("SimplePing", 77, set(), set())]
+    third = it.other()
+    await it.importer.release(second, reach=REACH, timeout=1.0)
+    assert await it.ping() == [("ComplexPing", 77, {third.std.oid}, {b})]
+    await it.importer.release(again, reach=REACH, timeout=1.0)
+    assert await it.ping() == [("SimplePing", 77, set(), set())]
+    await it.importer.release(first, reach=REACH, timeout=1.0)
+    await it.importer.release(third, reach=REACH, timeout=1.0)
+    assert await it.ping() == [("ComplexPing", 77, set(), {a, third.std.oid})]
+    assert await it.ping() == []
+    assert it.sequences == [1, 2, 3]
+    assert it.importer._ping_sets == {}
+
+
+@pytest.mark.requirement("DCOM-3.2.6.1-03")
+async def test_what_need_not_be_pinged() -> None:
+    it = PingedFixture()
+    octets = it.peer.marshal(it.object, ICalculator.uuid, CALLER, 0.0)
+    standard = decode_objref(octets)
+    assert isinstance(standard, StandardObjRef)
+    it.importer.unmarshal(replace(standard, std=replace(standard.std, flags=SORF_NOPING)).encode(), REACH)
+    it.importer.unmarshal(replace(standard, resolver=DualStringArray()).encode(), REACH)
+    assert await it.ping() == []
+
+
+async def test_a_resolver_that_has_forgotten_the_set_is_told_anew() -> None:
+    it = PingedFixture()
+    reference = it.reference()
+    await it.ping()
+    it.status = [HResult.OR_INVALID_SET]
+    assert await it.ping() == [("SimplePing", 77, set(), set()), ("ComplexPing", 0, {reference.std.oid}, set())]
+    it.status = [HResult.OR_INVALID_SET, HResult.OR_INVALID_SET]
+    assert len(await it.ping()) == 2  # one that forgets at once is not asked again before the next period
+    it.status = [HResult.OR_INVALID_OID]
+    assert await it.ping() == [("ComplexPing", 0, {reference.std.oid}, set())]
+    assert await it.ping() == [("SimplePing", 77, set(), set())]
+
+
+async def test_a_ping_that_fails_is_tried_again() -> None:
+    it = PingedFixture()
+    reference = it.reference()
+    it.transport.broken = lambda invoked: DeadlineExceeded("too late")
+    assert await it.ping() == []
+    it.transport.broken = lambda invoked: None
+    assert await it.ping() == [("ComplexPing", 0, {reference.std.oid}, set())]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -16,19 +17,25 @@ from openwmi.dcom.activation import (
     CLSID_PROPS_OUT_INFO,
     CLSID_SCM_REPLY_INFO,
     CLSID_SCM_REQUEST_INFO,
+    CLSID_SPECIAL_SYSTEM_PROPERTIES,
     IID_ACTIVATION_PROPERTIES_IN,
     ActivationReply,
     ActivationRequest,
+    AlternateSpecialProperties,
     InstantiationInfo,
     PropsOutInfo,
     ScmReply,
     ScmReplyInfo,
     ScmRequest,
     ScmRequestInfo,
+    SpecialProperties,
     _encode_blob,
+    marshal_context,
+    unmarshal_context,
 )
 from openwmi.dcom.bindings import DualStringArray, Endpoint, SecurityBinding, StringBinding
-from openwmi.dcom.objref import CustomObjRef, HandlerObjRef, ObjRef, StandardObjRef, decode_objref
+from openwmi.dcom.contexts import Context, ContextProperty
+from openwmi.dcom.objref import CustomObjRef, ExtendedObjRef, HandlerObjRef, ObjRef, StandardObjRef, decode_objref
 from openwmi.dcom.types import (
     COM_VERSION,
     DualStringArrayData,
@@ -53,6 +60,7 @@ CLSID_OCTETS = "A4A3A2A1 A6A5 A8A7 A9AA ABACADAEAFB0"
 # One binding over TCP to "h[5]", one security binding of NTLM without a principal.
 BINDINGS = DualStringArray((StringBinding("h[5]"),), (SecurityBinding(10),))
 BINDINGS_OCTETS = "0B00 0700 0700 6800 5B00 3500 5D00 0000 0000 0A00 FFFF 0000 0000"
+CONTEXT_OCTETS = "0100 0100" + CLSID_OCTETS + "02000000 00000000 00000000 00000000 00000000 00000000 01000000"
 
 REFERENCES: list[tuple[str, str, ObjRef]] = [
     (
@@ -75,10 +83,32 @@ REFERENCES: list[tuple[str, str, ObjRef]] = [
         HEAD.format(kind=4) + CLSID_OCTETS + "00000000 08000000",
         CustomObjRef(IID, CLSID, b""),
     ),
+    (
+        "extended",
+        HEAD.format(kind=8)
+        + STD_OCTETS
+        + "5659534E"
+        + BINDINGS_OCTETS
+        + "01000000 5659534E"
+        + CLSID_OCTETS
+        + "30000000 30000000"
+        + CONTEXT_OCTETS,
+        ExtendedObjRef(IID, STD, BINDINGS, Context(CLSID)),
+    ),
 ]
 
 
-@pytest.mark.requirement("DCOM-2.2.18-01", "DCOM-2.2.18-03", "DCOM-2.2.18-04", "DCOM-2.2.18-05", "DCOM-2.2.18.1-01")
+@pytest.mark.requirement(
+    "DCOM-2.2.18-01",
+    "DCOM-2.2.18-03",
+    "DCOM-2.2.18-04",
+    "DCOM-2.2.18-05",
+    "DCOM-2.2.18-06",
+    "DCOM-2.2.18.1-01",
+    "DCOM-2.2.18.7-02",
+    "DCOM-2.2.18.7-04",
+    "DCOM-2.2.18.7-05",
+)
 @pytest.mark.parametrize(("octets", "reference"), [row[1:] for row in REFERENCES], ids=[row[0] for row in REFERENCES])
 def test_a_reference_in_both_directions(octets: str, reference: ObjRef) -> None:
     assert decode_objref(bytes.fromhex(octets)) == reference
@@ -95,6 +125,7 @@ def test_a_reference_cut_short_is_malformed(row: tuple[str, str, ObjRef]) -> Non
 
 
 STANDARD = bytes.fromhex(REFERENCES[0][1])
+EXTENDED = bytes.fromhex(REFERENCES[-1][1])
 
 
 @pytest.mark.parametrize(
@@ -104,7 +135,14 @@ STANDARD = bytes.fromhex(REFERENCES[0][1])
         (b"WOEM" + STANDARD[4:], "OBJREF.signature", 0),
         (STANDARD[:4] + b"\3" + STANDARD[5:], "OBJREF.flags", 4),
         (STANDARD[:4] + b"\0" + STANDARD[5:], "OBJREF.flags", 4),
-        (STANDARD[:4] + b"\x08" + STANDARD[5:], "OBJREF.flags", 4),
+        (STANDARD[:4] + b"\x09" + STANDARD[5:], "OBJREF.flags", 4),
+        (EXTENDED[:64] + bytes(4) + EXTENDED[68:], "OBJREF.Signature1", 64),
+        (EXTENDED[:94] + b"\2" + EXTENDED[95:], "OBJREF.nElms", 94),
+        (EXTENDED[:98] + bytes(4) + EXTENDED[102:], "OBJREF.Signature2", 98),
+        (EXTENDED[:102] + bytes(16) + EXTENDED[118:], "OBJREF.dataID", 102),
+        (EXTENDED[:118] + bytes(4) + EXTENDED[122:], "OBJREF.cbRounded", 122),
+        (EXTENDED[:122] + b"\x31" + EXTENDED[123:], "OBJREF.cbRounded", 122),
+        (EXTENDED + b"\0", "OBJREF", len(EXTENDED)),
         (STANDARD + b"\0\0", "OBJREF", len(STANDARD)),
         (STANDARD[:64] + b"\xff\xff" + STANDARD[66:], "OBJREF.saResAddr.aStringArray", 68),
         (STANDARD[:66] + b"\xff\x00" + STANDARD[68:], "OBJREF.saResAddr.wSecurityOffset", 2),
@@ -213,7 +251,15 @@ _std = st.builds(
     st.integers(0, 2**64 - 1),
     st.uuids(),
 )
+_contexts = st.builds(
+    Context,
+    st.uuids().filter(lambda id: id.int),
+    st.lists(
+        st.builds(ContextProperty, st.uuids(), st.integers(0, 7), st.binary(max_size=20), st.uuids()), max_size=3
+    ).map(tuple),
+)
 _references = st.one_of(
+    st.builds(ExtendedObjRef, st.uuids(), _std, _bindings, _contexts),
     st.builds(StandardObjRef, st.uuids(), _std, _bindings),
     st.builds(HandlerObjRef, st.uuids(), _std, st.uuids(), _bindings),
     st.builds(CustomObjRef, st.uuids(), st.uuids(), st.binary(max_size=40)),
@@ -293,8 +339,49 @@ SCM_OUT = row(
 
 
 def test_activation_properties_survive_the_wire() -> None:
-    assert ActivationRequest.decode(REQUEST.encode()) == REQUEST
+    for wanted in (REQUEST, replace(REQUEST, session=None), replace(REQUEST, session=3, flags=0x24)):
+        made = replace(wanted, client_context=marshal_context(Context(IID, (ContextProperty(IID, 2, b"MEOW"),))))
+        assert ActivationRequest.decode(made.encode()) == made
+    sent = ActivationRequest.decode(REQUEST.encode()).client_context
+    assert sent is not None
+    assert unmarshal_context(sent).properties == ()
     assert ActivationReply.decode(REPLY.encode()) == REPLY
+
+
+@pytest.mark.requirement("DCOM-2.2.22.2.2-13")
+@pytest.mark.parametrize("kind", [SpecialProperties, AlternateSpecialProperties])
+@pytest.mark.parametrize(("flags", "session"), [(0, 7), (2, 7), (1, None), (3, None)])
+def test_both_definitions_of_the_special_properties(kind: type, flags: int, session: int | None) -> None:
+    special = (
+        row(CLSID_SPECIAL_SYSTEM_PROPERTIES, kind, kind(session=7, flags=flags, reserved3=(9,) * 8))
+        if (kind is AlternateSpecialProperties)
+        else row(CLSID_SPECIAL_SYSTEM_PROPERTIES, kind, kind(session=7, flags=flags, reserved1=9, reserved2=9))
+    )
+    blob = _encode_blob([special, WANTED, SCM])
+    assert ActivationRequest.decode(wrap(CLSID_ACTIVATION_PROPERTIES_IN, blob)).session == session
+
+
+CONTEXT = bytes.fromhex(CONTEXT_OCTETS)
+
+
+@pytest.mark.parametrize(
+    ("octets", "field"),
+    [
+        (CONTEXT[:-1], "Context"),
+        (b"\2" + CONTEXT[1:], "Context.MajorVersion"),
+        (CONTEXT[:20] + b"\0" + CONTEXT[21:], "Context.Flags"),
+        (CONTEXT[:28] + b"\1" + CONTEXT[29:], "Context.dwNumExtents"),
+        (CONTEXT[:32] + b"\1" + CONTEXT[33:], "Context.dwNumExtents"),
+        (CONTEXT[:40] + b"\1" + CONTEXT[41:], "Context.Count"),
+        (CONTEXT[:40] + b"\xff\xff\xff\xff" + CONTEXT[44:] + bytes(80), "Context.Count"),
+        (CONTEXT[:40] + b"\1" + CONTEXT[41:] + bytes(36) + b"\1\0\0\0", "Context.PropMarshalHeader[0].ctxProperty"),
+        (CONTEXT + b"\0", "Context"),
+    ],
+)
+def test_malformed_contexts(octets: bytes, field: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        Context.decode(octets)
+    assert caught.value.field == field
 
 
 @pytest.mark.requirement("DCOM-2.2.22.2.6-02")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from openwmi.dcom.activation import ActivationReply, ActivationRequest
+from openwmi.dcom.activation import ActivationFlags, ActivationReply, ActivationRequest
+from openwmi.dcom.activator import Activator
 from openwmi.dcom.bindings import DualStringArray, Endpoint
 from openwmi.dcom.exporter import PING_PERIOD
-from openwmi.dcom.interfaces import IObjectExporter, IRemoteSCMActivator
-from openwmi.dcom.objref import StandardObjRef, decode_objref
+from openwmi.dcom.interfaces import IActivation, IClassFactory, IObjectExporter, IRemoteSCMActivator
+from openwmi.dcom.objref import CustomObjRef, StandardObjRef, decode_objref
 from openwmi.dcom.peer import Call, Caller, Refused
-from openwmi.dcom.resolver import Activator, ObjectResolver
+from openwmi.dcom.resolver import ObjectResolver
 from openwmi.dcom.types import COM_VERSION
 from openwmi.errors import WbemError
 from openwmi.rpc.interface import RESULT
@@ -37,14 +39,27 @@ from .support import (
 
 CLSID = UUID("11111111-2222-3333-4444-00000000c1a5")
 GONE = 3 * PING_PERIOD
+IS_64_BIT = sys.maxsize > 2**32
+HERE = ActivationFlags.ACTIVATE_64_BIT_SERVER if IS_64_BIT else ActivationFlags.ACTIVATE_32_BIT_SERVER
+ELSEWHERE = ActivationFlags.ACTIVATE_32_BIT_SERVER if IS_64_BIT else ActivationFlags.ACTIVATE_64_BIT_SERVER
+OLD: dict[str, Any] = {
+    "clsid": CLSID,
+    "object_name": None,
+    "object_storage": None,
+    "impersonation_level": 3,
+    "mode": 0,
+    "count": 1,
+    "iids": (ICalculator.uuid,),
+    "towers": (7,),
+}
 
 
 class Fixture:
     """A peer with a resolver and an activator of calculators."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: Any) -> None:
         self.made: list[Calculator] = []
-        self.peer, self.freed = make_peer()
+        self.peer, self.freed = make_peer(**settings)
         self.resolver = ObjectResolver(
             self.peer.exporter,
             exporter_bindings=lambda caller: DualStringArray.tcp([Endpoint(caller.local_address, 5000)], [NTLM]),
@@ -77,6 +92,14 @@ class Fixture:
         octets = ActivationRequest(clsid, iids).encode()
         given = {"outer": None, "properties_in": octets, **values}
         return await call_method(self.peer, IRemoteSCMActivator, "RemoteCreateInstance", **given)
+
+    async def request(self, request: ActivationRequest, method: str = "RemoteCreateInstance") -> dict[str, Any]:
+        values: dict[str, Any] = {"outer": None} if method == "RemoteCreateInstance" else {}
+        return await call_method(self.peer, IRemoteSCMActivator, method, **values, properties_in=request.encode())
+
+    async def old_activation(self, *iids: UUID, **values: Any) -> dict[str, Any]:
+        given = {**OLD, "count": len(iids), "iids": iids or None, **values}
+        return await call_method(self.peer, IActivation, "RemoteActivation", **given)
 
     def export(self, now: float = 0.0) -> tuple[Calculator, int]:
         """An object that only pings keep, and its OID."""
@@ -292,14 +315,123 @@ async def test_activations_that_fail() -> None:
     assert caught.value.status == HResult.ERROR_ACCESS_DENIED
 
 
-async def test_class_factories_are_not_handed_out() -> None:
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (ActivationRequest(CLSID, (ICalculator.uuid,), session=0), HResult.S_OK),
+        (ActivationRequest(CLSID, (ICalculator.uuid,), session=3), HResult.CO_E_RUNAS_LOGON_FAILURE),
+        (ActivationRequest(CLSID, (ICalculator.uuid,), session=None), HResult.CO_E_RUNAS_LOGON_FAILURE),
+        (ActivationRequest(CLSID, (ICalculator.uuid,), flags=0x22), HResult.S_OK),
+        (ActivationRequest(CLSID, (ICalculator.uuid,), flags=HERE), HResult.S_OK),
+        (ActivationRequest(CLSID, (ICalculator.uuid,), flags=ELSEWHERE), HResult.REGDB_E_CLASSNOTREG),
+        (ActivationRequest(CLSID, (ICalculator.uuid,), client_context=b"MEOW"), HResult.RPC_E_INVALID_OBJREF),
+        (
+            ActivationRequest(CLSID, (ICalculator.uuid,), prototype_context=CustomObjRef(CLSID, CLSID, b"").encode()),
+            HResult.RPC_E_INVALID_OBJREF,
+        ),
+    ],
+)
+@pytest.mark.requirement(
+    "DCOM-2.2.22.2.2-09", "DCOM-3.1.2.5.2.3-12", "DCOM-3.1.2.5.2.3-15", "DCOM-3.1.2.5.2.3-17", "DCOM-3.1.2.5.2.3-18"
+)
+async def test_where_an_object_may_be_made(request_: ActivationRequest, status: int) -> None:
     it = Fixture()
-    answer = await call_method(it.peer, IRemoteSCMActivator, "RemoteGetClassObject", properties_in=None)
-    assert answer[RESULT] == HResult.CLASS_E_CLASSNOTAVAILABLE
+    answer = await it.request(request_)
+    assert answer[RESULT] == status
+    assert (len(it.made) == 1) is (status == HResult.S_OK)
+
+
+# -- the class object
+
+
+async def test_a_class_object_makes_objects() -> None:
+    it = Fixture()
+    answer = await it.request(ActivationRequest(CLSID, (IClassFactory.uuid,)), "RemoteGetClassObject")
+    assert answer[RESULT] == 0
+    assert it.made == []
+    octets = ActivationReply.decode(answer["properties_out"]).interfaces[0][2]
+    assert octets is not None
+    factory = decode_objref(octets)
+    assert isinstance(factory, StandardObjRef)
+    locked = await call_method(it.peer, IClassFactory, "RemoteLockServer", factory.std.ipid, lock=1)
+    assert locked[RESULT] == 0
+    made = await call_method(it.peer, IClassFactory, "RemoteCreateInstance", factory.std.ipid, iid=ICalculator.uuid)
+    reference = decode_objref(made["object"])
+    assert isinstance(reference, StandardObjRef)
+    assert (await call_method(it.peer, ICalculator, "Add", reference.std.ipid, left=2, right=3))["sum"] == 5
+    refused = await call_method(it.peer, IClassFactory, "RemoteCreateInstance", factory.std.ipid, iid=IUnheardOf)
+    assert (refused[RESULT], refused["object"]) == (HResult.E_NOINTERFACE, None)
+    assert it.made[1].is_released
+
+
+# -- activation as clients before COM 5.6 ask for it
+
+
+async def test_an_old_activation() -> None:
+    it = Fixture()
+    answer = await it.old_activation(ICalculator.uuid, IUnheardOf)
+    assert (answer[RESULT], answer["outcome"]) == (0, 0)
+    assert answer["results"] == (HResult.S_OK, HResult.E_NOINTERFACE)
+    assert (answer["oxid"], answer["rem_unknown"]) == (it.peer.exporter.oxid, it.peer.exporter.rem_unknown)
+    assert (answer["version"], answer["authentication_hint"]) == (COM_VERSION, AuthenticationLevel.INTEGRITY)
+    assert DualStringArray.of_data(answer["bindings"]).strings[0].endpoint == ("192.0.2.1", 5000)
+    reference = decode_objref(answer["interfaces"][0])
+    assert isinstance(reference, StandardObjRef)
+    assert (await call_method(it.peer, ICalculator, "Add", reference.std.ipid, left=2, right=3))["sum"] == 5
+    answer = await it.old_activation(IClassFactory.uuid, mode=0xFFFFFFFF)
+    assert answer["outcome"] == 0
+    assert len(it.made) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "status"),
+    [
+        ({"clsid": UUID(int=1)}, HResult.REGDB_E_CLASSNOTREG),
+        ({"object_name": "C:\\file"}, HResult.E_INVALIDARG),
+        ({"object_storage": b"MEOW"}, HResult.E_INVALIDARG),
+        ({"count": 65, "iids": (ICalculator.uuid,) * 65}, HResult.E_INVALIDARG),
+    ],
+)
+async def test_old_activations_that_fail(values: dict[str, Any], status: int) -> None:
+    it = Fixture()
+    answer = await it.old_activation(ICalculator.uuid, **values)
+    assert (answer[RESULT], answer["outcome"], set(answer["results"])) == (0, status, {0})
+    assert it.made == []
+
+
+@pytest.mark.parametrize(
+    ("taken", "level", "allowed"),
+    [
+        (None, AuthenticationLevel.CONNECT, False),
+        (None, AuthenticationLevel.INTEGRITY, True),
+        (AuthenticationLevel.CONNECT, AuthenticationLevel.CONNECT, True),
+        (AuthenticationLevel.PACKET, AuthenticationLevel.CONNECT, False),
+    ],
+)
+async def test_the_level_that_old_activation_takes(
+    taken: AuthenticationLevel | None, level: AuthenticationLevel, allowed: bool
+) -> None:
+    it = Fixture(exceptions={} if taken is None else {IActivation.uuid: taken})
+    caller = replace(CALLER, level=level)
+    if allowed:
+        assert (await it.old_activation(ICalculator.uuid, caller=caller))["outcome"] == 0
+    else:
+        with pytest.raises(Refused, match="authentication level CONNECT"):
+            await it.old_activation(ICalculator.uuid, caller=caller)
+    if level < AuthenticationLevel.INTEGRITY:
+        with pytest.raises(Refused, match="authentication level CONNECT"):
+            await it.call("ResolveOxid", oxid=1, towers=(), caller=caller)
+        # Naming an object in the header does not make its interface the activator's.
+        with pytest.raises(Refused, match="authentication level CONNECT"):
+            await call_method(it.peer, IActivation, "RemoteActivation", UUID(int=5), caller=caller, **OLD)
 
 
 async def test_services_are_offered_apart_from_objects() -> None:
     it = Fixture()
-    assert set(it.peer.service_interfaces) == {(IObjectExporter.uuid, 0), (IRemoteSCMActivator.uuid, 0)}
+    assert set(it.peer.service_interfaces) == {
+        (IObjectExporter.uuid, 0),
+        (IRemoteSCMActivator.uuid, 0),
+        (IActivation.uuid, 0),
+    }
     assert (ICalculator.uuid, 0) in it.peer.object_interfaces
     assert not set(it.peer.service_interfaces) & set(it.peer.object_interfaces)

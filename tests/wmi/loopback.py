@@ -17,10 +17,11 @@ from openwmi.cim import CimType, Class, Flavor, Instance, NameMap, Property, Qua
 from openwmi.cim.delivery import AsyncOperationTable
 from openwmi.cim.operation import Operation
 from openwmi.cim.operations import CallContext, CallingMode, Request
+from openwmi.dcom.activator import Activator
 from openwmi.dcom.bindings import DualStringArray, Endpoint
-from openwmi.dcom.importer import Importer, Reference, Response
+from openwmi.dcom.importer import Importer, Reach, Reference, Response
 from openwmi.dcom.peer import Call, Caller, Peer
-from openwmi.dcom.resolver import Activator, ObjectResolver
+from openwmi.dcom.resolver import ObjectResolver
 from openwmi.errors import InvalidNamespace, WbemError
 from openwmi.rpc.interface import RESULT, Interface
 from openwmi.security.context import NTLM
@@ -195,7 +196,7 @@ class Loopback:
         self.callbacks = MemoryTransport(
             {CLIENT: self.client}, replace(caller, address=EXPORTER.host, connection="back")
         )
-        self.wmi = WmiServer(self, self.operations, extended, lambda caller: self.callbacks, self.spawn)
+        self.wmi = WmiServer(self, self.operations, extended, lambda caller: Importer(self.callbacks), self.spawn)
         self.transport = MemoryTransport({EXPORTER: self.server, RESOLVER: self.server}, caller)
         self.importer = Importer(self.transport)
         self.namespaces = RemoteNamespaces(self.importer, EXPORTER.host, RESOLVER.port, sinks=self)
@@ -326,4 +327,4 @@ class Services:
 
     def unmarshal(self, octets: bytes | None) -> Reference:
         assert octets is not None
-        return self.loop.importer.unmarshal(octets)
+        return self.loop.importer.unmarshal(octets, Reach(EXPORTER.host))

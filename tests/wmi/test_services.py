@@ -119,7 +119,7 @@ async def test_a_log_on_opens_a_namespace() -> None:
             True,
         )
         assert (context.correlation_id, context.values, context.peer) == ("{1234}", values, CALLER.address)
-        services = Services(loop, loop.importer.unmarshal(response.values["namespace"]))
+        services = Services(loop, loop.importer.unmarshal(response.values["namespace"], loop.namespaces._link.reach))
         await services.call("DeleteClass", class_name="X", flags=0, context=None, call_result=None)
         assert loop.namespace.last[1].locales == ("MS_409", "MS_407")
 

@@ -36,7 +36,9 @@ DELETE: dict[str, Any] = {"path": 'Thing="a"', "flags": 0, "context": None}
 def remote(loop: Loopback, sink: Any, **settings: Any) -> RemoteSink:
     """The server's end of a client's sink."""
     importer = Importer(loop.callbacks)
-    return RemoteSink(importer.unmarshal(loop.sink(sink)), importer, Reach(CLIENT.host), loop.objects, **settings)
+    return RemoteSink(
+        importer.unmarshal(loop.sink(sink), Reach(CLIENT.host)), importer, Reach(CLIENT.host), loop.objects, **settings
+    )
 
 
 # -- RemoteSink
@@ -343,7 +345,7 @@ class Stubbed:
         self.loop = loop
         self.receiver = Receiver()
         self.stub = SinkStub(self.receiver, loop.objects)
-        self.ipid = loop.importer.unmarshal(loop.sink(self.stub)).std.ipid
+        self.ipid = loop.importer.unmarshal(loop.sink(self.stub), Reach(CLIENT.host)).std.ipid
 
     async def call(self, method: str, **values: Any) -> int:
         caller = self.loop.callbacks.caller

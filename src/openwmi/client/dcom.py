@@ -13,7 +13,7 @@ from openwmi.dcom.bindings import Endpoint
 from openwmi.dcom.importer import Importer
 from openwmi.dcom.peer import Caller
 from openwmi.errors import AuthenticationError, ConfigurationError, DeadlineExceeded, PeerError, RpcFault
-from openwmi.net.dcom import DcomHost
+from openwmi.net.dcom import DcomHost, keep_pinging
 from openwmi.net.rpc import RpcTransport
 from openwmi.security.acceptors import LocalAcceptors
 from openwmi.security.accounts import Accounts
@@ -75,7 +75,9 @@ class DcomConnection:
         self._sinks: DcomHost | None = None
         self._host = host
         self._resolver = Endpoint(host, port)
-        self._namespaces = RemoteNamespaces(Importer(self._transport), host, port, sinks=self, timeout=call_timeout)
+        self._importer = Importer(self._transport)
+        self._namespaces = RemoteNamespaces(self._importer, host, port, sinks=self, timeout=call_timeout)
+        self._pinging: asyncio.Task[None] | None = None
         self._transport.on_lost = self._lost
 
     def _lost(self, endpoint: Endpoint, reason: PeerError) -> None:
@@ -84,7 +86,9 @@ class DcomConnection:
             self._namespaces.connection_lost(reason)
 
     async def connect(self, namespace: str | None, context: CallContext) -> RemoteNamespace:
-        """Opens a namespace."""
+        """Opens a namespace; what is held at the server is pinged from then on."""
+        if self._pinging is None:
+            self._pinging = asyncio.get_running_loop().create_task(keep_pinging(lambda: (self._importer,)))
         try:
             return await self._namespaces.connect(namespace, context)
         except AuthenticationError as error:
@@ -118,6 +122,9 @@ class DcomConnection:
     async def close(self) -> None:
         """Gives everything back and closes the connections."""
         self._transport.on_lost = None
+        if self._pinging is not None:
+            self._pinging.cancel()
+            await asyncio.wait({self._pinging})
         await self._namespaces.close()
         await self._transport.close()
         if self._sinks is not None:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from enum import IntFlag
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from openwmi.dcom.bindings import DualStringArray
+from openwmi.dcom.contexts import CLSID_CONTEXT_MARSHALER, IID_CONTEXT, Context
 from openwmi.dcom.objref import CustomObjRef, decode_objref
-from openwmi.dcom.types import COM_VERSION, NULL_GUID, ComVersion, DualStringArrayData, com_guid
+from openwmi.dcom.types import COM_VERSION, NULL_GUID, TOWER_TCP, ComVersion, DualStringArrayData, com_guid
 from openwmi.errors import DecodeError
 from openwmi.rpc.ndr import (
     COUNTED,
+    Array,
     ConformantArray,
     Guid,
     Int32,
@@ -31,7 +34,14 @@ from openwmi.rpc.ndr import (
     structure,
 )
 
-__all__ = ["ActivationReply", "ActivationRequest"]
+__all__ = [
+    "ANY_SESSION",
+    "ActivationFlags",
+    "ActivationReply",
+    "ActivationRequest",
+    "marshal_context",
+    "unmarshal_context",
+]
 
 CLSID_ACTIVATION_CONTEXT_INFO: Final = com_guid(0x1A5)
 CLSID_ACTIVATION_PROPERTIES_IN: Final = com_guid(0x338)
@@ -41,11 +51,23 @@ CLSID_PROPS_OUT_INFO: Final = com_guid(0x339)
 CLSID_SCM_REPLY_INFO: Final = com_guid(0x1B6)
 CLSID_SCM_REQUEST_INFO: Final = com_guid(0x1AA)
 CLSID_SERVER_LOCATION_INFO: Final = com_guid(0x1A4)
+CLSID_SPECIAL_SYSTEM_PROPERTIES: Final = com_guid(0x1B9)
 IID_ACTIVATION_PROPERTIES_IN: Final = com_guid(0x1A2)
 IID_ACTIVATION_PROPERTIES_OUT: Final = com_guid(0x1A3)
 
 MAX_PROPERTIES: Final = 10  # MAX_ACTPROP_LIMIT (2.2.28.1)
 MAX_INTERFACES: Final = 64  # of the 32,768 that MAX_REQUESTED_INTERFACES allows; WMI's class has a handful
+ANY_SESSION: Final = 0xFFFFFFFF
+_USE_CONSOLE_SESSION: Final = 0x1  # SPD_FLAG_USE_CONSOLE_SESSION
+
+
+class ActivationFlags(IntFlag):
+    """InstantiationInfoData.actvFlags (2.2.22.2.1)."""
+
+    DISABLE_AAA = 0x2
+    ACTIVATE_32_BIT_SERVER = 0x4
+    ACTIVATE_64_BIT_SERVER = 0x8
+    NO_FAILURE_LOG = 0x20
 
 
 @structure
@@ -94,6 +116,50 @@ class InstantiationInfo:
     this_size: Annotated[int, UInt32] = 0
     # COMVERSION clientCOMVersion;
     client_version: ComVersion = COM_VERSION
+
+
+@structure
+class SpecialPropertiesStart:
+    """What both definitions of SpecialPropertiesData (2.2.22.2.2) begin with; the rest is reserved."""
+
+    # unsigned long dwSessionId;
+    session: Annotated[int, UInt32] = ANY_SESSION
+    # long fRemoteThisSessionId;
+    remote_this_session: Annotated[int, Int32] = 0
+    # long fClientImpersonating;
+    client_impersonating: Annotated[int, Int32] = 0
+    # long fPartitionIDPresent;
+    partition_present: Annotated[int, Int32] = 0
+    # DWORD dwDefaultAuthnLvl;
+    default_level: Annotated[int, UInt32] = 0
+    # GUID guidPartition;
+    partition: Annotated[UUID, Guid] = NULL_GUID
+    # DWORD dwPRTFlags;
+    process_flags: Annotated[int, UInt32] = 0
+    # DWORD dwOrigClsctx;
+    original_context: Annotated[int, UInt32] = 0
+    # DWORD dwFlags;
+    flags: Annotated[int, UInt32] = 0
+
+
+@structure
+class SpecialProperties(SpecialPropertiesStart):
+    """SpecialPropertiesData, as Windows sends it."""
+
+    # DWORD Reserved1;
+    reserved1: Annotated[int, UInt32] = 0
+    # unsigned __int64 Reserved2;
+    reserved2: Annotated[int, UInt64] = 0
+    # DWORD Reserved3[5];
+    reserved3: Annotated[tuple[int, ...], Array(UInt32, 5)] = (0,) * 5
+
+
+@structure
+class AlternateSpecialProperties(SpecialPropertiesStart):
+    """SpecialPropertiesData_Alternate."""
+
+    # DWORD Reserved3[8];
+    reserved3: Annotated[tuple[int, ...], Array(UInt32, 8)] = (0,) * 8
 
 
 @structure
@@ -194,28 +260,42 @@ class PropsOutInfo:
 
 @dataclass(frozen=True, slots=True)
 class ActivationRequest:
-    """What RemoteCreateInstance asks for: a class, and the interfaces wanted of the new object."""
+    """What an activation asks for: a class, and the interfaces wanted of the new object, or of its class object.
+
+    `session` is the log-on session to make it in; None stands for the console's. The contexts are OBJREFs
+    (`marshal_context`); a request without the client's own gets an empty one when it is encoded.
+    """
 
     clsid: UUID
     iids: tuple[UUID, ...]
-    towers: tuple[int, ...] = (7,)
+    towers: tuple[int, ...] = (TOWER_TCP,)
+    flags: int = 0
+    session: int | None = ANY_SESSION
+    client_context: bytes | None = None
+    prototype_context: bytes | None = None
 
     def encode(self) -> bytes:
         """The request as an OBJREF (pActProperties)."""
+        contexts = ActivationContextInfo(
+            client_context=self.client_context or marshal_context(Context()), prototype_context=self.prototype_context
+        )
         properties = [
-            (CLSID_INSTANTIATION_INFO, serialize_type(InstantiationInfo, self._instantiation())),
-            (CLSID_ACTIVATION_CONTEXT_INFO, serialize_type(ActivationContextInfo, ActivationContextInfo())),
-            (CLSID_SERVER_LOCATION_INFO, serialize_type(LocationInfo, LocationInfo())),
-            (
-                CLSID_SCM_REQUEST_INFO,
-                serialize_type(ScmRequestInfo, ScmRequestInfo(request=ScmRequest(towers=self.towers))),
-            ),
+            _serialized(CLSID_SPECIAL_SYSTEM_PROPERTIES, self._special()),
+            _serialized(CLSID_INSTANTIATION_INFO, self._instantiation()),
+            _serialized(CLSID_ACTIVATION_CONTEXT_INFO, contexts),
+            _serialized(CLSID_SERVER_LOCATION_INFO, LocationInfo()),
+            _serialized(CLSID_SCM_REQUEST_INFO, ScmRequestInfo(request=ScmRequest(towers=self.towers))),
         ]
         blob = _encode_blob(properties)
         return CustomObjRef(IID_ACTIVATION_PROPERTIES_IN, CLSID_ACTIVATION_PROPERTIES_IN, blob).encode()
 
     def _instantiation(self) -> InstantiationInfo:
-        return InstantiationInfo(clsid=self.clsid, iids=self.iids)
+        return InstantiationInfo(clsid=self.clsid, iids=self.iids, flags=self.flags)
+
+    def _special(self) -> SpecialProperties:
+        if self.session is None:
+            return SpecialProperties(flags=_USE_CONSOLE_SESSION)
+        return SpecialProperties(session=self.session, remote_this_session=self.session != ANY_SESSION)
 
     @classmethod
     def decode(cls, octets: bytes, name: str = "pActProperties") -> ActivationRequest:
@@ -228,7 +308,19 @@ class ActivationRequest:
             raise DecodeError(f"{name}.InstantiationInfoData.cIID", 0, f"is {len(iids)}, not 1 to {MAX_INTERFACES}")
         if scm.request is None:
             raise DecodeError(f"{name}.ScmRequestInfoData.remoteRequest", 0, "is NULL")
-        return cls(wanted.clsid, iids, scm.request.towers or ())
+        contexts = ActivationContextInfo()
+        if CLSID_ACTIVATION_CONTEXT_INFO in found:
+            what = f"{name}.ActivationContextInfoData"
+            contexts = _property(found, CLSID_ACTIVATION_CONTEXT_INFO, ActivationContextInfo, what)
+        return cls(
+            wanted.clsid,
+            iids,
+            scm.request.towers or (),
+            flags=wanted.flags,
+            session=_session(found, f"{name}.SpecialPropertiesData"),
+            client_context=contexts.client_context,
+            prototype_context=contexts.prototype_context,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +374,35 @@ class ActivationReply:
             interfaces=tuple(zip(*rows, strict=True)),
             version=reply.version,
         )
+
+
+def marshal_context(context: Context) -> bytes:
+    """A context as an OBJREF (2.2.20)."""
+    return CustomObjRef(IID_CONTEXT, CLSID_CONTEXT_MARSHALER, context.encode()).encode()
+
+
+def unmarshal_context(octets: bytes, name: str = "Context") -> Context:
+    """The context in an OBJREF. Raises `DecodeError`."""
+    reference = decode_objref(octets, name)
+    if not isinstance(reference, CustomObjRef) or reference.clsid != CLSID_CONTEXT_MARSHALER:
+        raise DecodeError(f"{name}.clsid", 24, "this is no marshalled context")
+    return Context.decode(reference.data, f"{name}.pObjectData")
+
+
+def _serialized(clsid: UUID, value: Any) -> tuple[UUID, bytes]:
+    return clsid, serialize_type(type(value), value)
+
+
+def _session(found: dict[UUID, bytes], name: str) -> int | None:
+    """The session that SpecialPropertiesData names; either of its definitions is valid."""
+    octets = found.get(CLSID_SPECIAL_SYSTEM_PROPERTIES)
+    if octets is None:
+        return ANY_SESSION
+    try:
+        special, _ = deserialize_type(SpecialProperties, octets, name=name)
+    except DecodeError:
+        special, _ = deserialize_type(AlternateSpecialProperties, octets, name=name)
+    return None if special.flags & _USE_CONSOLE_SESSION else special.session
 
 
 def _encode_blob(properties: list[tuple[UUID, bytes]]) -> bytes:

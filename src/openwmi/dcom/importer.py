@@ -1,8 +1,11 @@
 """The importing side: references to other exporters' objects, and calls through them (MS-DCOM 3.2).
 
 `Importer` keeps what is known of exporters (their OXIDs), resolves those it meets in a reference, encodes calls by
-the interface's table, and gives references back. The connections are the `Transport`'s, which enforces the time-outs:
-here is no socket and no clock.
+the interface's table, pings what it holds, and gives references back. The connections are the `Transport`'s, which
+enforces the time-outs: here is no socket and no clock.
+
+COM's version is negotiated as it turns out to be necessary, not by a call before each activation (3.2.4.1.1.1): a
+server that does not know the newest way to activate, or refuses the version, is asked which one it has.
 """
 
 from __future__ import annotations
@@ -15,11 +18,22 @@ from uuid import UUID, uuid4
 
 from openwmi.dcom.activation import ActivationReply, ActivationRequest
 from openwmi.dcom.bindings import DualStringArray, Endpoint
-from openwmi.dcom.interfaces import IObjectExporter, IRemoteSCMActivator, IRemUnknown
-from openwmi.dcom.objref import HandlerObjRef, StandardObjRef, decode_objref
-from openwmi.dcom.types import COM_VERSION, TOWER_TCP, OrpcThat, OrpcThis, RemInterfaceRef, StdObjRef
-from openwmi.errors import DecodeError, Error, ProtocolError, WbemError
+from openwmi.dcom.interfaces import IActivation, IObjectExporter, IRemoteSCMActivator, IRemUnknown
+from openwmi.dcom.objref import CustomObjRef, decode_objref
+from openwmi.dcom.pinging import PingSet
+from openwmi.dcom.types import (
+    COM_VERSION,
+    OLDEST_VERSION,
+    TOWER_TCP,
+    ComVersion,
+    OrpcThat,
+    OrpcThis,
+    RemInterfaceRef,
+    StdObjRef,
+)
+from openwmi.errors import DecodeError, Error, ProtocolError, RpcFault, WbemError
 from openwmi.rpc.interface import RESULT, Interface
+from openwmi.security.context import ImpersonationLevel
 from openwmi.status import HResult
 
 __all__ = ["Importer", "Reach", "Reference", "Response", "Transport"]
@@ -29,6 +43,12 @@ _log = logging.getLogger("openwmi.dcom")
 RESOLVER_PORT: Final = 135
 _MAX_EXPORTERS: Final = 1024
 _MAX_ENDPOINTS: Final = 8
+
+_UNKNOWN_INTERFACE: Final = frozenset({HResult.RPC_S_UNKNOWN_IF, HResult.NCA_S_UNK_IF})
+_UNKNOWN_METHOD: Final = frozenset({HResult.RPC_S_PROCNUM_OUT_OF_RANGE, HResult.NCA_S_OP_RNG_ERROR})
+# How a server says that it is too old for what it was asked.
+_TOO_NEW: Final = _UNKNOWN_INTERFACE | _UNKNOWN_METHOD | {HResult.RPC_E_VERSION_MISMATCH}
+_SCM_ACTIVATOR_SINCE: Final = 6  # the minor version with IRemoteSCMActivator (2.2.11)
 
 
 class Transport(Protocol):
@@ -109,6 +129,7 @@ class _ExporterEntry:
 
     endpoints: tuple[Endpoint, ...]
     rem_unknown: UUID
+    version: ComVersion
 
 
 class Importer:
@@ -118,36 +139,103 @@ class Importer:
         self._transport = transport
         # By host too: a peer that claims another's OXID must not be asked for the other's objects.
         self._exporters: OrderedDict[tuple[str, int], _ExporterEntry] = OrderedDict()
+        self._ping_sets: dict[tuple[Endpoint, ...], PingSet] = {}
 
-    def unmarshal(self, octets: bytes, what: str = "OBJREF") -> Reference:
-        """The reference in an OBJREF; `DecodeError` if it is none of the kinds that refer to an exporter."""
+    def unmarshal(self, octets: bytes, reach: Reach, what: str = "OBJREF") -> Reference:
+        """The reference in an OBJREF, which is pinged from now on until `release`.
+
+        Raises `DecodeError` if it is none of the kinds that refer to an exporter.
+        """
         found = decode_objref(octets, what)
-        if not isinstance(found, StandardObjRef | HandlerObjRef):
+        if isinstance(found, CustomObjRef):
             raise DecodeError(what, 4, "is marshalled by value, where a reference is due")
-        return Reference(found.iid, found.std, found.resolver)
+        reference = Reference(found.iid, found.std, found.resolver)
+        resolver = reach.endpoints(reference.resolver, RESOLVER_PORT)
+        if resolver and reference.std.is_pinged:
+            self._ping_sets.setdefault(resolver, PingSet()).hold(reference.std.oid)
+        return reference
+
+    async def alive(
+        self, endpoints: tuple[Endpoint, ...], *, timeout: float | None
+    ) -> tuple[ComVersion, DualStringArray]:
+        """The version to speak with the server there, and where it says that its resolver is (3.2.4.1.1.1).
+
+        Raises `ProtocolError` for a server of another major version.
+        """
+        try:
+            answer = await self._ask(endpoints, IObjectExporter, "ServerAlive2", {}, timeout)
+        except RpcFault as fault:
+            if fault.status not in _UNKNOWN_METHOD:
+                raise
+            return OLDEST_VERSION, DualStringArray()
+        data = answer["bindings"]
+        return _common(answer["version"]), DualStringArray() if data is None else DualStringArray.of_data(data)
 
     async def activate(
         self, clsid: UUID, iids: tuple[UUID, ...], reach: Reach, port: int, *, timeout: float | None
     ) -> list[Reference | int]:
-        """Asks the resolver at `reach.host` for a new object: a reference for each interface, or its HRESULT."""
-        method = IRemoteSCMActivator["RemoteCreateInstance"]
-        request = ActivationRequest(clsid, iids)
-        stub = method.encode_request(orpc_this=_header(), outer=None, properties_in=request.encode())
+        """Asks the resolver at `reach.host` for a new object: a reference for each interface, or its HRESULT.
+
+        `timeout` is for each of the calls that this takes: one, or three if the server is an old one.
+        """
         endpoints = (Endpoint(reach.host, port),)
-        octets, little = await self._transport.invoke(
-            endpoints, IRemoteSCMActivator, method.opnum, stub, object_uuid=None, timeout=timeout
-        )
-        answer = method.decode_response(octets, little_endian=little)
-        if answer[RESULT] & 0x80000000 or answer["properties_out"] is None:
-            raise WbemError.of(answer[RESULT] or HResult.E_UNEXPECTED, "the activation was refused")
-        reply = ActivationReply.decode(answer["properties_out"])
+        request = ActivationRequest(clsid, iids)
+        try:
+            reply = await self._create_instance(endpoints, request, COM_VERSION, timeout)
+        except RpcFault as fault:
+            if fault.status not in _TOO_NEW:
+                raise
+            version, _ = await self.alive(endpoints, timeout=timeout)
+            if fault.status in _UNKNOWN_INTERFACE or version.minor < _SCM_ACTIVATOR_SINCE:
+                reply = await self._remote_activation(endpoints, request, version, timeout)
+            else:
+                reply = await self._create_instance(endpoints, request, version, timeout)
         if tuple(iid for iid, _, _ in reply.interfaces) != iids:
             raise ProtocolError("the activation gave other interfaces than those that were asked for")
-        self._learn((reach.host, reply.oxid), _ExporterEntry(reach.endpoints(reply.bindings), reply.rem_unknown))
-        found: list[Reference | int] = []
-        for _, status, reference in reply.interfaces:
-            found.append(self.unmarshal(reference) if reference is not None else status)
-        return found
+        exporter = _ExporterEntry(reach.endpoints(reply.bindings), reply.rem_unknown, _common(reply.version))
+        self._learn((reach.host, reply.oxid), exporter)
+        return [
+            status if reference is None or status & 0x80000000 else self.unmarshal(reference, reach)
+            for _, status, reference in reply.interfaces
+        ]
+
+    async def _create_instance(
+        self, endpoints: tuple[Endpoint, ...], request: ActivationRequest, version: ComVersion, timeout: float | None
+    ) -> ActivationReply:
+        values = {"orpc_this": _header(version), "outer": None, "properties_in": request.encode()}
+        answer = await self._ask(endpoints, IRemoteSCMActivator, "RemoteCreateInstance", values, timeout)
+        _check_activation(answer[RESULT])
+        if answer["properties_out"] is None:
+            raise ProtocolError("the activation succeeded and gave nothing")
+        return ActivationReply.decode(answer["properties_out"])
+
+    async def _remote_activation(
+        self, endpoints: tuple[Endpoint, ...], request: ActivationRequest, version: ComVersion, timeout: float | None
+    ) -> ActivationReply:
+        values = {
+            "orpc_this": _header(version),
+            "clsid": request.clsid,
+            "object_name": None,
+            "object_storage": None,
+            "impersonation_level": ImpersonationLevel.IMPERSONATE,
+            "mode": 0,
+            "count": len(request.iids),
+            "iids": request.iids,
+            "towers": request.towers,
+        }
+        answer = await self._ask(endpoints, IActivation, "RemoteActivation", values, timeout)
+        _check_activation(answer[RESULT] and HResult.E_UNEXPECTED)
+        _check_activation(answer["outcome"])
+        if answer["bindings"] is None:
+            raise ProtocolError("the activation succeeded and names no bindings")
+        return ActivationReply(
+            oxid=answer["oxid"],
+            bindings=DualStringArray.of_data(answer["bindings"], "ppdsaOxidBindings"),
+            rem_unknown=answer["rem_unknown"],
+            authentication_hint=answer["authentication_hint"],
+            interfaces=tuple(zip(request.iids, answer["results"], answer["interfaces"], strict=True)),
+            version=answer["version"],
+        )
 
     async def call(
         self,
@@ -163,21 +251,41 @@ class Importer:
         entry = await self._exporter(reference, reach, timeout)
         return await self._invoke(entry, reference.std.ipid, interface, method_name, values, timeout)
 
-    async def release(self, reference: Reference, *, reach: Reach, timeout: float | None, count: int = 0) -> None:
-        """Gives references back, all that the OBJREF carried unless `count` says otherwise. Never raises.
+    async def release(self, reference: Reference, *, reach: Reach, timeout: float | None) -> None:
+        """Gives back what the OBJREF carried, and pings the object no more for it. Never raises.
 
         What cannot be given back now, the other side frees by itself when we are gone.
         """
-        count = count or reference.std.public_refs
-        if not count:
+        ping_set = self._ping_sets.get(reach.endpoints(reference.resolver, RESOLVER_PORT))
+        if ping_set is not None and reference.std.is_pinged:
+            ping_set.drop(reference.std.oid)
+        if not reference.std.public_refs:
             return
-        given_back = (RemInterfaceRef(ipid=reference.std.ipid, public_refs=count, private_refs=0),)
+        given_back = RemInterfaceRef(ipid=reference.std.ipid, public_refs=reference.std.public_refs, private_refs=0)
         try:
             entry = await self._exporter(reference, reach, timeout)
-            values = {"references": given_back}
+            values = {"references": (given_back,)}
             await self._invoke(entry, entry.rem_unknown, IRemUnknown, "RemRelease", values, timeout)
         except Error as error:
             _log.debug("RemRelease of %s failed: %s", reference.std.ipid, error)
+
+    async def ping(self, *, timeout: float | None) -> None:
+        """Tells each resolver what is still in use (3.2.6.1); to be called once in a ping period. Never raises."""
+        for endpoints, ping_set in list(self._ping_sets.items()):
+            if ping_set.is_over:
+                del self._ping_sets[endpoints]
+                continue
+            try:
+                while await self._ping(endpoints, ping_set, timeout):
+                    pass
+            except Error as error:
+                # The server frees nothing before three periods have passed: the next ping may get through.
+                _log.info("pinging %s failed: %s", endpoints[0], error)
+
+    async def _ping(self, endpoints: tuple[Endpoint, ...], ping_set: PingSet, timeout: float | None) -> bool:
+        call = ping_set.next_call()
+        answer = await self._ask(endpoints, IObjectExporter, *call, timeout)
+        return ping_set.answered(call, answer[RESULT], answer.get("set_id"))
 
     async def _invoke(
         self,
@@ -188,14 +296,26 @@ class Importer:
         values: dict[str, Any],
         timeout: float | None,
     ) -> Response:
-        method = interface[method_name]
-        stub = method.encode_request(values, orpc_this=_header())
-        octets, little = await self._transport.invoke(
-            entry.endpoints, interface, method.opnum, stub, object_uuid=ipid, timeout=timeout
-        )
-        answer = method.decode_response(octets, request=values, little_endian=little)
+        values = {**values, "orpc_this": _header(entry.version)}
+        answer = await self._ask(entry.endpoints, interface, method_name, values, timeout, ipid)
         that = answer.pop("orpc_that")
         return Response(answer.pop(RESULT), answer, that)
+
+    async def _ask(
+        self,
+        endpoints: tuple[Endpoint, ...],
+        interface: Interface,
+        method_name: str,
+        values: dict[str, Any],
+        timeout: float | None,
+        object_uuid: UUID | None = None,
+    ) -> dict[str, Any]:
+        """One call by the interface's table; the response's values."""
+        method = interface[method_name]
+        octets, little = await self._transport.invoke(
+            endpoints, interface, method.opnum, method.encode_request(values), object_uuid=object_uuid, timeout=timeout
+        )
+        return method.decode_response(octets, request=values, little_endian=little)
 
     async def _exporter(self, reference: Reference, reach: Reach, timeout: float | None) -> _ExporterEntry:
         """Where the reference's exporter is, asking its resolver if that is not known (3.2.4.1.2)."""
@@ -207,16 +327,18 @@ class Importer:
         endpoints = reach.endpoints(reference.resolver, RESOLVER_PORT)
         if not endpoints:
             raise ProtocolError("the reference names no resolver that can be reached over TCP")
-        method = IObjectExporter["ResolveOxid2"]
-        stub = method.encode_request(oxid=oxid, towers=(TOWER_TCP,))
-        octets, little = await self._transport.invoke(
-            endpoints, IObjectExporter, method.opnum, stub, object_uuid=None, timeout=timeout
-        )
-        answer = method.decode_response(octets, little_endian=little)
+        values = {"oxid": oxid, "towers": (TOWER_TCP,)}
+        try:
+            answer = await self._ask(endpoints, IObjectExporter, "ResolveOxid2", values, timeout)
+        except RpcFault as fault:
+            if fault.status not in _UNKNOWN_METHOD:
+                raise
+            answer = await self._ask(endpoints, IObjectExporter, "ResolveOxid", values, timeout)
         if answer[RESULT] != 0 or answer["bindings"] is None:
             raise ProtocolError(f"the resolver does not know the exporter: status {answer[RESULT]}")
         bindings = DualStringArray.of_data(answer["bindings"])
-        entry = _ExporterEntry(reach.endpoints(bindings), answer["rem_unknown"])
+        version = _common(answer.get("version", OLDEST_VERSION))
+        entry = _ExporterEntry(reach.endpoints(bindings), answer["rem_unknown"], version)
         if not entry.endpoints:
             raise ProtocolError("the exporter has no TCP endpoint")
         self._learn((reach.host, oxid), entry)
@@ -229,5 +351,17 @@ class Importer:
             self._exporters.popitem(last=False)
 
 
-def _header() -> OrpcThis:
-    return OrpcThis(version=COM_VERSION, flags=0, reserved1=0, cid=uuid4())
+def _common(theirs: ComVersion) -> ComVersion:
+    """The version that both sides speak (1.7). Raises `ProtocolError` for another major version."""
+    if theirs.major != COM_VERSION.major:
+        raise ProtocolError(f"the server speaks COM {theirs.major}.{theirs.minor}, not {COM_VERSION.major}.x")
+    return min(theirs, COM_VERSION, key=lambda version: version.minor)
+
+
+def _check_activation(status: int) -> None:
+    if status & 0x80000000:
+        raise WbemError.of(status, "the activation was refused")
+
+
+def _header(version: ComVersion) -> OrpcThis:
+    return OrpcThis(version=version, flags=0, reserved1=0, cid=uuid4())

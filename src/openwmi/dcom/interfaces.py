@@ -25,14 +25,18 @@ from openwmi.rpc.interface import In, InOut, Interface, Method, Out
 from openwmi.rpc.ndr import (
     ConformantArray,
     Guid,
+    Int32,
     MInterfacePointer,
     UInt16,
     UInt32,
     UInt64,
     Unique,
+    WideString,
 )
 
 __all__ = [
+    "IActivation",
+    "IClassFactory",
     "IObjectExporter",
     "IRemUnknown",
     "IRemUnknown2",
@@ -104,6 +108,43 @@ IRemoteSCMActivator: Final = orpc_interface(
     com_guid(0x1A0),
     Method(3, "RemoteGetClassObject", _activation, HRESULT),
     Method(4, "RemoteCreateInstance", (In("outer", Unique(MInterfacePointer)), *_activation), HRESULT),
+)
+
+IActivation: Final = orpc_interface(
+    "IActivation",
+    UUID("4d9f4ab8-7d1c-11cf-861e-0020af6e7c57"),
+    Method(
+        0,
+        "RemoteActivation",
+        (
+            In("clsid", Guid),
+            In("object_name", Unique(WideString())),
+            In("object_storage", Unique(MInterfacePointer)),
+            In("impersonation_level", UInt32),
+            In("mode", UInt32),
+            In("count", UInt32),
+            In("iids", Unique(ConformantArray(Guid, size_is="count"))),
+            In("tower_count", UInt16),
+            In("towers", ConformantArray(UInt16, size_is="tower_count")),
+            Out("oxid", UInt64),
+            Out("bindings", Unique(DualStringArrayData)),
+            Out("rem_unknown", Guid),
+            Out("authentication_hint", UInt32),
+            Out("version", ComVersion),
+            Out("outcome", HRESULT),
+            Out("interfaces", ConformantArray(Unique(MInterfacePointer), size_is="count")),
+            Out("results", ConformantArray(HRESULT, size_is="count")),
+        ),
+        UInt32,
+    ),
+)
+
+# What RemoteGetClassObject gives: unknwn.idl's IClassFactory with the two methods that travel.
+IClassFactory: Final = orpc_interface(
+    "IClassFactory",
+    com_guid(1),
+    Method(3, "RemoteCreateInstance", (In("iid", Guid), Out("object", Unique(MInterfacePointer))), HRESULT),
+    Method(4, "RemoteLockServer", (In("lock", Int32),), HRESULT),
 )
 
 IUnknown: Final = orpc_interface("IUnknown", IID_IUNKNOWN)

@@ -12,15 +12,18 @@ from typing import ClassVar, Final, TypeAlias
 from uuid import UUID
 
 from openwmi.dcom.bindings import DualStringArray
+from openwmi.dcom.contexts import Context
 from openwmi.dcom.types import StdObjRef
 from openwmi.errors import DecodeError
 from openwmi.rpc.ndr import Struct
 
-__all__ = ["CustomObjRef", "HandlerObjRef", "ObjRef", "StandardObjRef", "decode_objref"]
+__all__ = ["CustomObjRef", "ExtendedObjRef", "HandlerObjRef", "ObjRef", "StandardObjRef", "decode_objref"]
 
 SIGNATURE: Final = 0x574F454D  # "MEOW"
 _HEADER: Final = struct.Struct("<II16s")
 _STD_SIZE: Final = 40
+_ELEMENTS: Final = struct.Struct("<II16sII")
+_EXTENDED_SIGNATURE: Final = 0x4E535956
 _STD: Final = Struct(StdObjRef)
 
 
@@ -69,7 +72,33 @@ class CustomObjRef:
         )
 
 
-ObjRef: TypeAlias = StandardObjRef | HandlerObjRef | CustomObjRef
+@dataclass(frozen=True, slots=True)
+class ExtendedObjRef:
+    """OBJREF_EXTENDED (2.2.18.7): a standard reference, and the envoy context of the object."""
+
+    FLAGS: ClassVar[int] = 0x8
+    iid: UUID
+    std: StdObjRef
+    resolver: DualStringArray
+    context: Context
+
+    def encode(self) -> bytes:
+        """The OBJREF's octets."""
+        data = self.context.encode()
+        rounded = (len(data) + 7) & ~7
+        return b"".join(
+            (
+                _header(self.FLAGS, self.iid),
+                _STD.encode(self.std),
+                struct.pack("<I", _EXTENDED_SIGNATURE),
+                self.resolver.to_bytes(),
+                _ELEMENTS.pack(1, _EXTENDED_SIGNATURE, self.context.id.bytes_le, len(data), rounded),
+                data.ljust(rounded, b"\0"),
+            )
+        )
+
+
+ObjRef: TypeAlias = StandardObjRef | HandlerObjRef | CustomObjRef | ExtendedObjRef
 
 
 def _header(flags: int, iid: UUID) -> bytes:
@@ -77,7 +106,7 @@ def _header(flags: int, iid: UUID) -> bytes:
 
 
 def decode_objref(octets: bytes, name: str = "OBJREF") -> ObjRef:
-    """The reference in `octets`; raises `DecodeError`. OBJREF_EXTENDED is refused: nobody sends it (2.2.18.7)."""
+    """The reference in `octets`; raises `DecodeError`."""
     if len(octets) < _HEADER.size:
         raise DecodeError(name, 0, f"need {_HEADER.size} bytes, have {len(octets)}")
     signature, flags, iid_octets = _HEADER.unpack_from(octets)
@@ -86,7 +115,7 @@ def decode_objref(octets: bytes, name: str = "OBJREF") -> ObjRef:
     iid = UUID(bytes_le=iid_octets)
     if flags == CustomObjRef.FLAGS:
         return _custom(octets, iid, name)
-    if flags not in (StandardObjRef.FLAGS, HandlerObjRef.FLAGS):
+    if flags not in (StandardObjRef.FLAGS, HandlerObjRef.FLAGS, ExtendedObjRef.FLAGS):
         raise DecodeError(f"{name}.flags", 4, f"is 0x{flags:X}, which is not a kind of reference known here")
     at = _HEADER.size
     std = _STD.decode(_window(octets, at, _STD_SIZE, f"{name}.std"), name=f"{name}.std")
@@ -95,7 +124,14 @@ def decode_objref(octets: bytes, name: str = "OBJREF") -> ObjRef:
     if flags == HandlerObjRef.FLAGS:
         clsid = UUID(bytes_le=_window(octets, at, 16, f"{name}.clsid"))
         at += 16
+    if flags == ExtendedObjRef.FLAGS:
+        (signature,) = struct.unpack("<I", _window(octets, at, 4, f"{name}.Signature1"))
+        if signature != _EXTENDED_SIGNATURE:
+            raise DecodeError(f"{name}.Signature1", at, f"is 0x{signature:08X}")
+        at += 4
     resolver, at = DualStringArray.of_bytes(octets, at, f"{name}.saResAddr")
+    if flags == ExtendedObjRef.FLAGS:
+        return ExtendedObjRef(iid, std, resolver, _envoy(octets, at, name))
     if at != len(octets):
         raise DecodeError(name, at, f"{len(octets) - at} bytes are left over")
     return StandardObjRef(iid, std, resolver) if clsid is None else HandlerObjRef(iid, std, clsid, resolver)
@@ -107,6 +143,25 @@ def _custom(octets: bytes, iid: UUID, name: str) -> CustomObjRef:
     _window(octets, at + 16, 8, f"{name}.cbExtension")
     # cbExtension and `reserved` are ignored on receipt: what is there is the data.
     return CustomObjRef(iid, clsid, octets[at + 24 :])
+
+
+def _envoy(octets: bytes, at: int, name: str) -> Context:
+    """The envoy context in the one element that follows the bindings (2.2.18.8)."""
+    elements = _window(octets, at, _ELEMENTS.size, f"{name}.ElmArray")
+    count, signature, id_, size, rounded = _ELEMENTS.unpack(elements)
+    if count != 1:
+        raise DecodeError(f"{name}.nElms", at, f"is {count}, not 1")
+    if signature != _EXTENDED_SIGNATURE:
+        raise DecodeError(f"{name}.Signature2", at + 4, f"is 0x{signature:08X}")
+    if not any(id_):
+        raise DecodeError(f"{name}.dataID", at + 8, "is GUID_NULL")
+    if not size or rounded != (size + 7) & ~7:
+        raise DecodeError(f"{name}.cbRounded", at + 28, f"is {rounded} for {size} bytes")
+    at += _ELEMENTS.size
+    data = _window(octets, at, rounded, f"{name}.Data")
+    if at + rounded != len(octets):
+        raise DecodeError(name, at + rounded, f"{len(octets) - at - rounded} bytes are left over")
+    return Context.decode(data[:size], f"{name}.Data")
 
 
 def _window(octets: bytes, at: int, size: int, name: str) -> bytes:

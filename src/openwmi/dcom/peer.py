@@ -102,7 +102,7 @@ class Peer:
     `bindings` gives, for a caller, where this peer's resolver can be reached (`saResAddr`); `freed` is told of objects
     that nobody refers to any more; `error_info` makes the OBJREF of an error object, and
     `is_current` says whether an account that logged on is still the same. `minimum` is the authentication
-    level that everything but ServerAlive needs.
+    level that everything but ServerAlive needs, unless `exceptions` has another one for the interface of a service.
     """
 
     def __init__(
@@ -114,9 +114,11 @@ class Peer:
         error_info: Callable[[WbemError], bytes | None] = lambda error: None,
         is_current: Callable[[Principal], bool] = lambda principal: True,
         minimum: AuthenticationLevel = AuthenticationLevel.INTEGRITY,
+        exceptions: Mapping[UUID, AuthenticationLevel] | None = None,
     ) -> None:
         self.exporter = Exporter(freed)
         self.minimum = minimum
+        self._exceptions = dict(exceptions or {})
         self._bindings = bindings
         self._error_info = error_info
         self._is_current = is_current
@@ -184,10 +186,11 @@ class Peer:
         # A call that names an object is one to that object's interface, whatever was bound.
         if (interface, opnum) in _UNAUTHENTICATED and _is_null(object_uuid):
             return
-        if caller.principal is None or caller.level < self.minimum:
+        minimum = self._exceptions.get(interface, self.minimum) if _is_null(object_uuid) else self.minimum
+        if caller.principal is None or caller.level < minimum:
             raise Refused(
                 HResult.ERROR_ACCESS_DENIED,
-                f"authentication level {caller.level.name}: this needs {self.minimum.name} or better",
+                f"authentication level {caller.level.name}: this needs {minimum.name} or better",
             )
         if not self._is_current(caller.principal):
             raise Refused(HResult.ERROR_ACCESS_DENIED, "the account is gone, or is not what it was at the log-on")

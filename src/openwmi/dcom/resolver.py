@@ -1,25 +1,22 @@
-"""The object resolver: who exports what, which objects are pinged, and activation (MS-DCOM 3.1.2)."""
+"""The object resolver: who exports what, and which objects are pinged (MS-DCOM 3.1.2); `activator` is the rest."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
-from uuid import UUID
 
-from openwmi.dcom.activation import ActivationReply, ActivationRequest
 from openwmi.dcom.bindings import DualStringArray
-from openwmi.dcom.exporter import PING_PERIOD, Exporter, Implementation
-from openwmi.dcom.interfaces import IObjectExporter, IRemoteSCMActivator
+from openwmi.dcom.exporter import PING_PERIOD, Exporter
+from openwmi.dcom.interfaces import IObjectExporter
 from openwmi.dcom.peer import Call, Caller
 from openwmi.dcom.types import COM_VERSION
-from openwmi.errors import WbemError
 from openwmi.rpc.interface import RESULT, Interface
 from openwmi.security.context import AuthenticationLevel
 from openwmi.status import HResult
 
-__all__ = ["Activator", "ObjectResolver"]
+__all__ = ["ObjectResolver"]
 
 _MAX_SETS_PER_ACCOUNT: Final = 100
 _MAX_OIDS_PER_SET: Final = 10_000
@@ -148,58 +145,3 @@ class ObjectResolver:
 
     async def released(self) -> None:
         """The resolver lives as long as its server."""
-
-
-class Activator:
-    """IRemoteSCMActivator: makes objects of the classes in `classes`, CLSID to an async factory (3.1.2.5.2.2)."""
-
-    INTERFACES: ClassVar[tuple[Interface, ...]] = (IRemoteSCMActivator,)
-
-    def __init__(
-        self,
-        exporter: Exporter,
-        classes: Mapping[UUID, Callable[[Call], Awaitable[Implementation]]],
-        exporter_bindings: Callable[[Caller], DualStringArray],
-        *,
-        hint: AuthenticationLevel = AuthenticationLevel.INTEGRITY,
-    ) -> None:
-        self._exporter = exporter
-        self._classes = classes
-        self._exporter_bindings = exporter_bindings
-        self._hint = hint
-
-    async def remote_create_instance(
-        self, call: Call, *, outer: bytes | None, properties_in: bytes | None
-    ) -> dict[str, Any]:
-        """Makes an object and hands out the interfaces that were asked for (3.1.2.5.2.3.3)."""
-        if properties_in is None:
-            raise WbemError.of(HResult.E_INVALIDARG, "pActProperties is NULL")
-        request = ActivationRequest.decode(properties_in)
-        factory = self._classes.get(request.clsid)
-        if factory is None:
-            raise WbemError.of(HResult.REGDB_E_CLASSNOTREG, f"the class {request.clsid} is not here")
-        made = await factory(call)
-        interfaces: list[tuple[UUID, int, bytes | None]] = []
-        for iid in request.iids:
-            try:
-                interfaces.append((iid, HResult.S_OK, call.marshal(made, iid)))
-            except WbemError as error:
-                interfaces.append((iid, error.status, None))
-        if all(reference is None for _, _, reference in interfaces):
-            await made.released()
-            raise WbemError.of(HResult.E_NOINTERFACE, "the object has none of the interfaces asked for")
-        reply = ActivationReply(
-            oxid=self._exporter.oxid,
-            bindings=self._exporter_bindings(call.caller),
-            rem_unknown=self._exporter.rem_unknown,
-            authentication_hint=self._hint,
-            interfaces=tuple(interfaces),
-        )
-        return {"properties_out": reply.encode()}
-
-    async def remote_get_class_object(self, call: Call, *, properties_in: bytes | None) -> dict[str, Any]:
-        """No class here has a factory that can be had."""
-        raise WbemError.of(HResult.CLASS_E_CLASSNOTAVAILABLE, "class factories are not handed out")
-
-    async def released(self) -> None:
-        """The activator lives as long as its server."""

@@ -59,6 +59,7 @@ class ComVersion:
 
 
 COM_VERSION: Final = ComVersion(major=5, minor=7)
+OLDEST_VERSION: Final = ComVersion(major=5, minor=1)
 
 
 @structure

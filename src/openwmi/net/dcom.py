@@ -8,28 +8,40 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
+from openwmi.dcom.activator import Activator, ClassFactory
 from openwmi.dcom.bindings import DualStringArray, Endpoint
-from openwmi.dcom.exporter import Implementation
-from openwmi.dcom.importer import RESOLVER_PORT
-from openwmi.dcom.peer import Call, Caller, Peer
-from openwmi.dcom.resolver import Activator, ObjectResolver
+from openwmi.dcom.exporter import PING_PERIOD, Implementation
+from openwmi.dcom.importer import RESOLVER_PORT, Importer
+from openwmi.dcom.interfaces import IActivation, IClassFactory
+from openwmi.dcom.peer import Caller, Peer
+from openwmi.dcom.resolver import ObjectResolver
 from openwmi.errors import WbemError
 from openwmi.net.rpc import RpcListener
 from openwmi.rpc import ConnectionLimits
 from openwmi.rpc.interface import Interface
-from openwmi.security.context import NTLM, Acceptors, AuthenticationLevel
+from openwmi.security.context import NTLM, SPNEGO, Acceptors, AuthenticationLevel
 from openwmi.security.principals import Principal
 from openwmi.security.throttle import Throttle
 
-__all__ = ["DcomHost"]
+__all__ = ["DcomHost", "keep_pinging"]
 
 _log = logging.getLogger("openwmi.net")
 
 _TICK: Final = 10.0  # seconds between two looks at who has vanished
+_PING_TIMEOUT: Final = 30.0  # seconds; a ping that takes longer comes too late to be worth waiting for
+_PROVIDERS: Final = (NTLM, SPNEGO)
+
+
+async def keep_pinging(importers: Callable[[], Iterable[Importer]]) -> None:
+    """Pings what each importer holds, once in every ping period, until it is cancelled."""
+    while True:
+        await asyncio.sleep(PING_PERIOD)
+        for importer in tuple(importers()):
+            await importer.ping(timeout=_PING_TIMEOUT)
 
 
 class DcomHost:
@@ -42,12 +54,20 @@ class DcomHost:
         acceptors: Acceptors,
         error_info: Callable[[WbemError], bytes | None] = lambda error: None,
         is_current: Callable[[Principal], bool] = lambda principal: True,
-        classes: Mapping[UUID, Callable[[Call], Awaitable[Implementation]]] | None = None,
+        classes: Mapping[UUID, ClassFactory] | None = None,
         minimum: AuthenticationLevel = AuthenticationLevel.INTEGRITY,
+        activation_minimum: AuthenticationLevel | None = None,
+        advertise: Iterable[str] = (),
         limits: ConnectionLimits | None = None,
     ) -> None:
-        """`classes` are what can be activated: CLSID to a factory; None for a peer that activates nothing."""
+        """`classes` are what can be activated; None for a peer that activates nothing.
+
+        `activation_minimum` is the level that RemoteActivation takes, which clients before COM version 5.6 call below
+        integrity. `advertise` are names and addresses of this machine for its bindings, beside the one that the caller
+        came to.
+        """
         self.resolver_port = self.exporter_port = 0
+        self._advertise = tuple(advertise)
         self._acceptors = acceptors
         self._limits = limits
         self._throttle = Throttle()
@@ -55,12 +75,13 @@ class DcomHost:
         self._work: set[asyncio.Task[Any]] = set()
         self._ticking: asyncio.Task[None] | None = None
         self.peer = Peer(
-            interfaces=interfaces,
+            interfaces=interfaces if classes is None else (*interfaces, IClassFactory),
             bindings=self._resolver_bindings,
             freed=self._freed,
             error_info=error_info,
             is_current=is_current,
             minimum=minimum,
+            exceptions={} if activation_minimum is None else {IActivation.uuid: activation_minimum},
         )
         self._resolver = ObjectResolver(
             self.peer.exporter,
@@ -117,14 +138,20 @@ class DcomHost:
             self.peer.exporter.handle_timeout(now)
 
     def _exporter_bindings(self, caller: Caller) -> DualStringArray:
-        """The address that the caller came to: it is the one that the caller is known to reach."""
-        return DualStringArray.tcp([Endpoint(caller.local_address, self.exporter_port)], [NTLM])
+        return DualStringArray.tcp((Endpoint(host, self.exporter_port) for host in self._hosts(caller)), _PROVIDERS)
 
     def _resolver_bindings(self, caller: Caller) -> DualStringArray:
-        """The same for the resolver; the well-known port goes without saying (MS-DCOM 2.2.19.3)."""
+        """The well-known port goes without saying (MS-DCOM 2.2.19.3)."""
+        hosts = self._hosts(caller)
         if self.resolver_port == RESOLVER_PORT:
-            return DualStringArray.tcp([caller.local_address], [NTLM])
-        return DualStringArray.tcp([Endpoint(caller.local_address, self.resolver_port)], [NTLM])
+            return DualStringArray.tcp(hosts, _PROVIDERS)
+        return DualStringArray.tcp((Endpoint(host, self.resolver_port) for host in hosts), _PROVIDERS)
+
+    def _hosts(self, caller: Caller) -> tuple[str, ...]:
+        """The address that the caller came to, which it is known to reach, and what the configuration adds."""
+        # The zone of a link-local IPv6 address means something on this machine only.
+        came_to = caller.local_address.partition("%")[0]
+        return tuple(dict.fromkeys((came_to, *self._advertise)))
 
     async def close(self, *, grace: float = 1.0) -> None:
         """Stops listening, gives what is under way `grace` seconds to end, and frees every object."""

@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from openwmi.cim import Instance
-from openwmi.dcom.importer import Transport
+from openwmi.dcom.importer import Importer
 from openwmi.dcom.peer import Caller
 from openwmi.errors import AuthenticationError, ConfigurationError, WbemError
 from openwmi.manager import ObjectManager
 from openwmi.manager.limits import Limits
-from openwmi.net.dcom import DcomHost
+from openwmi.net.dcom import DcomHost, keep_pinging
 from openwmi.net.rpc import RpcTransport
 from openwmi.providers import Provider
 from openwmi.providers.host import HOST_PROVIDERS
@@ -29,7 +29,7 @@ from openwmi.repository import Store
 from openwmi.rpc import ConnectionLimits
 from openwmi.security.acceptors import LocalAcceptors
 from openwmi.security.accounts import Accounts
-from openwmi.security.context import SecurityContext
+from openwmi.security.context import AuthenticationLevel, SecurityContext
 from openwmi.security.ntlm import NtlmInitiator, ServerNames
 from openwmi.wmi.interfaces import (
     CLSID_WBEM_LEVEL1_LOGIN,
@@ -66,10 +66,19 @@ class Addresses:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class _Callbacks:
+    """The way back to the sinks of one account."""
+
+    transport: RpcTransport
+    importer: Importer
+
+
 class Server:
     """One server: an object manager over `store`, the host's providers and more, and DCOM in front of them.
 
-    `listen` is the address to listen at, ports of 0 are free ones. Starting opens everything, and closes it again if
+    `listen` is the address to listen at, ports of 0 are free ones; `advertise` and `activation_minimum` are
+    `DcomHost`'s. Starting opens everything, and closes it again if
     something cannot be opened; stopping closes the store too.
     """
 
@@ -85,12 +94,15 @@ class Server:
         limits: Limits | None = None,
         connection_limits: ConnectionLimits | None = None,
         sink_timer: float = SINK_TIMER,
+        advertise: Iterable[str] = (),
+        activation_minimum: AuthenticationLevel | None = None,
     ) -> None:
         self.manager = ObjectManager(store, limits=limits)
         self.addresses = Addresses(listen, rpc_port, exporter_port)
         self._accounts = accounts
         self._providers = tuple(providers)
-        self._callbacks: dict[str, RpcTransport] = {}
+        self._callbacks: dict[str, _Callbacks] = {}
+        self._pinging: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
         self._errors = ObjectMarshaller()
         self._host = DcomHost(
@@ -100,6 +112,8 @@ class Server:
             is_current=accounts.knows,
             classes={CLSID_WBEM_LEVEL1_LOGIN: lambda call: self._wmi.activate(call)},
             limits=connection_limits,
+            advertise=advertise,
+            activation_minimum=activation_minimum,
         )
         self._wmi = WmiServer(
             self.manager,
@@ -132,6 +146,8 @@ class Server:
         except BaseException:
             await self.stop()
             raise
+        pinging = keep_pinging(lambda: [callbacks.importer for callbacks in self._callbacks.values()])
+        self._pinging = asyncio.get_running_loop().create_task(pinging)
         self.addresses = Addresses(wanted.address, self._host.resolver_port, self._host.exporter_port)
         _log.info("listening at %s, ports %d and %d", *asdict(self.addresses).values())
         return self.addresses
@@ -140,8 +156,11 @@ class Server:
         """Ends every operation and connection, and closes the store."""
         await self.manager.close()
         await self._host.close()
-        for transport in self._callbacks.values():
-            await transport.close()
+        if self._pinging is not None:
+            self._pinging.cancel()
+            await asyncio.wait({self._pinging})
+        for callbacks in self._callbacks.values():
+            await callbacks.transport.close()
         self._callbacks.clear()
         self._stopped.set()
 
@@ -160,17 +179,18 @@ class Server:
         extended = error.extended
         return self._errors.marshal_error(extended) if isinstance(extended, Instance) else None
 
-    def _callback(self, caller: Caller) -> Transport:
-        """Calls back to a caller's sinks, one transport for each account.
+    def _callback(self, caller: Caller) -> Importer:
+        """Calls back to a caller's sinks, over one transport for each account.
 
         Off a domain there is no machine account, so the server proves who it is with what only it and the caller know:
         the caller's own hash.
         """
         name = "" if caller.principal is None else caller.principal.account
-        transport = self._callbacks.get(name)
-        if transport is None:
-            transport = self._callbacks[name] = RpcTransport(lambda host: self._initiator(name, host))
-        return transport
+        callbacks = self._callbacks.get(name)
+        if callbacks is None:
+            transport = RpcTransport(lambda host: self._initiator(name, host))
+            callbacks = self._callbacks[name] = _Callbacks(transport, Importer(transport))
+        return callbacks.importer
 
     def _initiator(self, name: str, host: str) -> SecurityContext:
         account = self._accounts.find("", name)

@@ -129,7 +129,7 @@ class RemoteNamespaces:
         timeout: float = _ANSWER,
     ) -> None:
         """`timeout` is how long, in seconds, one call may take to be answered."""
-        self._link = _Link(importer, Reach(host), ObjectMarshaller(), sinks, timeout)
+        self._link = _Link(importer, Reach(host, anywhere=True), ObjectMarshaller(), sinks, timeout)
         self._port = port
         self._login: Reference | None = None
 
@@ -170,7 +170,7 @@ class RemoteNamespaces:
 def _reference(link: _Link, octets: bytes | None) -> Reference:
     if octets is None:
         raise ProtocolError("the server answered with success and a NULL interface pointer")
-    return link.importer.unmarshal(octets)
+    return link.importer.unmarshal(octets, link.reach)
 
 
 class RemoteNamespace:

@@ -34,7 +34,7 @@ from openwmi.cim.operations import (
     PutInstance,
     Request,
 )
-from openwmi.dcom.importer import Importer, Reach, Transport
+from openwmi.dcom.importer import Importer, Reach
 from openwmi.dcom.peer import Call, Caller
 from openwmi.errors import InvalidParameter, WbemError
 from openwmi.rpc.interface import RESULT, Interface
@@ -59,14 +59,14 @@ class WmiServer:
     """What all stubs of one server share.
 
     `extended` makes the `__ExtendedStatus` of a failure that a stub finds by itself, such as a NULL sink;
-    `callbacks` gives the transport for calls back to a caller's sinks, authenticated as far as the server can;
+    `callbacks` gives the importer for calls back to a caller's sinks, authenticated as far as the server can;
     `spawn` runs a coroutine to its end, whatever becomes of the call that started it.
     """
 
     namespaces: Namespaces
     operations: AsyncOperationTable
     extended: Callable[[Request, WbemError], Instance]
-    callbacks: Callable[[Caller], Transport]
+    callbacks: Callable[[Caller], Importer]
     spawn: Callable[[Coroutine[Any, Any, None]], object]
     sink_timer: float = SINK_TIMER
     large_objects: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
@@ -83,13 +83,13 @@ class _Session:
         self.server = server
         self._giving_back = 0
         self.objects = ObjectMarshaller()
-        self.importer = Importer(server.callbacks(caller))
+        self.importer = server.callbacks(caller)
         # Calls go back to the address that the caller has, and nowhere else.
         self.reach = Reach(caller.address)
 
     def sink(self, octets: bytes) -> RemoteSink:
         """The caller's sink that an OBJREF refers to."""
-        reference = self.importer.unmarshal(octets, "pResponseHandler")
+        reference = self.importer.unmarshal(octets, self.reach, "pResponseHandler")
         return RemoteSink(reference, self.importer, self.reach, self.objects, timer=self.server.sink_timer)
 
     def give_back(self, sink: RemoteSink) -> None:
