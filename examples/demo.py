@@ -126,17 +126,17 @@ async def keep_a_note(session: AsyncSession) -> None:
     say("A class of our own, declared in MOF; its instances live in the repository:")
     await session.compile_mof(NOTES)
     note = (await session.get_class("Demo_Note")).new(Title="first", Text="Hello, CIM.", Written=2**64 - 1)
-    path = await session.put(note)
+    path = await session.put_instance(note)
     show(f"created   {path}")
     read = await session.get(str(path))
     if isinstance(read, Instance):
         show(f"read      Text = {read['Text']!r}, Written = {read['Written']}")
-    await session.delete(str(path))
+    await session.delete_instance(str(path))
     show(f"deleted   {path}")
 
     say("And what a refusal looks like. Deleting it once more:")
     try:
-        await session.delete(str(path))
+        await session.delete_instance(str(path))
     except NotFound as error:
         show(f"{error.name} (0x{error.status:08X}): {error.detail or describe(error.status)}")
         if error.extended is not None:
@@ -175,7 +175,7 @@ async def main() -> int:
             show(f"It listens at {HOST}, port {rpc_port} (activation) and port {exporter_port} (objects).")
             say("A client logs on over TCP: DCOM, NTLMv2, every packet signed and sealed.")
             async with await aio.connect(f"dcom://{USER}@{HOST}:{rpc_port}", password=password) as session:
-                show(f"{USER} has {session.namespace} open.")
+                show(f"{USER} has {session.scope} open.")
                 await show_machine(session)
                 await end_a_process(session)
                 await keep_a_note(session)

@@ -15,8 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from openwmi import aio as aio
+    from openwmi.client.callbacks import Callbacks as Callbacks
+    from openwmi.client.callbacks import Result as Result
+    from openwmi.client.operation import AsyncOperation as AsyncOperation
+    from openwmi.client.operation import CancelReason as CancelReason
+    from openwmi.client.options import OperationOptions as OperationOptions
     from openwmi.client.session import AsyncSession as AsyncSession
-    from openwmi.client.sync import RunningOperation as RunningOperation
+    from openwmi.client.sync import Operation as Operation
     from openwmi.client.sync import Session as Session
     from openwmi.client.sync import connect as connect
     from openwmi.errors import AccessDenied as AccessDenied
@@ -51,9 +56,12 @@ __version__ = "0.1.0"
 _HOME: Final = {
     "AccessDenied": "openwmi.errors",
     "Accounts": "openwmi.security.accounts",
+    "AsyncOperation": "openwmi.client.operation",
     "AsyncSession": "openwmi.client.session",
     "AuthenticationError": "openwmi.errors",
+    "Callbacks": "openwmi.client.callbacks",
     "CallerError": "openwmi.errors",
+    "CancelReason": "openwmi.client.operation",
     "ConfigurationError": "openwmi.errors",
     "ConnectError": "openwmi.errors",
     "ConnectionLost": "openwmi.errors",
@@ -67,11 +75,13 @@ _HOME: Final = {
     "InvalidQuery": "openwmi.errors",
     "MemoryStore": "openwmi.repository",
     "NotFound": "openwmi.errors",
+    "Operation": "openwmi.client.sync",
     "OperationCancelled": "openwmi.errors",
+    "OperationOptions": "openwmi.client.options",
     "PeerError": "openwmi.errors",
     "ProtocolError": "openwmi.errors",
+    "Result": "openwmi.client.callbacks",
     "RpcFault": "openwmi.errors",
-    "RunningOperation": "openwmi.client.sync",
     "Server": "openwmi.server",
     "Session": "openwmi.client.sync",
     "SqliteStore": "openwmi.repository",
@@ -84,9 +94,12 @@ _HOME: Final = {
 __all__ = [
     "AccessDenied",
     "Accounts",
+    "AsyncOperation",
     "AsyncSession",
     "AuthenticationError",
+    "Callbacks",
     "CallerError",
+    "CancelReason",
     "ConfigurationError",
     "ConnectError",
     "ConnectionLost",
@@ -100,11 +113,13 @@ __all__ = [
     "InvalidQuery",
     "MemoryStore",
     "NotFound",
+    "Operation",
     "OperationCancelled",
+    "OperationOptions",
     "PeerError",
     "ProtocolError",
+    "Result",
     "RpcFault",
-    "RunningOperation",
     "Server",
     "Session",
     "SqliteStore",

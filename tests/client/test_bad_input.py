@@ -47,7 +47,7 @@ async def test_bytes(machine: Machine, data: bytes) -> None:
         writer.close()
     gate.opened.set()
     assert (await within(running.wait())).succeeded
-    await session.delete('Acme_Static="x"')
+    await session.delete_instance('Acme_Static="x"')
 
 
 @pytest.mark.parametrize("stub", [b"", b"\0", bytes(40), bytes(4000), b"\xff" * 4000])

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from openwmi.cim import CimObject
 from openwmi.cim.delivery import StatusType
-from openwmi.cim.operation import Operation
 from openwmi.cim.operations import CallingMode, DeleteInstance, Flags
+from openwmi.client.operation import AsyncOperation
 from openwmi.client.session import AsyncSession
 from openwmi.dcom.peer import Refused
 from openwmi.errors import (
@@ -152,7 +153,7 @@ async def test_another_log_on_of_the_same_account_can(machine: Machine, client: 
     assert code_of(await sink.ended()) == E.WBEM_E_CALL_CANCELLED
 
 
-async def start(session: AsyncSession, **settings: Any) -> Operation:
+async def start(session: AsyncSession, **settings: Any) -> AsyncOperation[CimObject]:
     return await session.start(DeleteInstance(DYNAMIC), mode=CallingMode.ASYNCHRONOUS, **settings)
 
 
@@ -327,7 +328,7 @@ async def test_a_server_that_stops(machine: Machine, gate: Gate) -> None:
         assert caught.value.status == E.WBEM_E_SHUTTING_DOWN
     assert await told(gate)
     with pytest.raises(PeerError):
-        await within(start(session))
+        (await within((await start(session)).wait())).raise_for_status()
 
 
 async def test_a_server_that_lets_go_without_a_word(
@@ -351,7 +352,7 @@ async def test_a_server_that_lets_go_without_a_word(
 async def test_the_client_comes_back_after_a_cut(machine: Machine) -> None:
     session = await machine.session()
     await cut(session)
-    await session.delete('Acme_Static="x"')
+    await session.delete_instance('Acme_Static="x"')
     operation = await session.start(DeleteInstance('Acme_Static="y"'), mode=CallingMode.ASYNCHRONOUS)
     assert (await within(operation.wait())).succeeded
 
@@ -365,12 +366,12 @@ async def test_a_session_leaves_nothing_on_the_server(machine: Machine) -> None:
             operation = await session.start(DeleteInstance(f'Acme_Dynamic="{mode.name}"'), mode=mode)
             assert (await within(operation.wait())).succeeded
         with pytest.raises(NotFound):
-            await session.start(DeleteInstance('Acme_Static="nobody"'), mode=CallingMode.ASYNCHRONOUS)
+            await session.delete_instance('Acme_Static="nobody"', mode=CallingMode.ASYNCHRONOUS)
         await machine.quiet()
         assert machine.exported == 2  # the log-on and the namespace
         await session.query("SELECT * FROM Acme_Static")
         await session.start(DeleteInstance('Acme_Static="x"'))
-        await session.open("root\\default")
+        await session.namespace("root\\default")
     await machine.quiet()
     assert machine.exported == 0
     assert machine.server.manager.running == 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from openwmi.cim.operations import CallingMode, DeleteInstance
+from openwmi.cim.operations import CallingMode
 from openwmi.errors import AccessDenied, InvalidParameter, NotFound, RpcFault, WbemError
 from openwmi.manager import Limits
 from openwmi.security.access import AccessRight
@@ -34,7 +34,7 @@ async def test_a_path_that_is_refused(machine: Machine, client: Client, path: st
 async def test_an_error_of_a_session_has_the_error_object(machine: Machine) -> None:
     session = await machine.session()
     with pytest.raises(NotFound) as caught:
-        await session.start(DeleteInstance('Acme_Static="nobody"'), mode=CallingMode.ASYNCHRONOUS)
+        await session.delete_instance('Acme_Static="nobody"', mode=CallingMode.ASYNCHRONOUS)
     check_extended(caught.value.extended, E.WBEM_E_NOT_FOUND, 'Acme_Static="nobody"')
     await machine.quiet()
     assert sinks_of(session) == 0

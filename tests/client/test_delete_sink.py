@@ -12,6 +12,8 @@ from openwmi.cim import CimType, Class, Flavor, Instance, NameMap, Property, Qua
 from openwmi.cim.delivery import StatusType
 from openwmi.cim.operation import Progress
 from openwmi.cim.operations import CallingMode, DeleteInstance, Flags
+from openwmi.client.callbacks import Callbacks
+from openwmi.client.options import OperationOptions
 from openwmi.errors import NotFound
 from openwmi.manager import Limits
 from openwmi.providers import PENDING, ProviderCall
@@ -246,10 +248,10 @@ async def test_progress_as_a_session_has_it(machine: Machine) -> None:
     gate = Gate()
     machine.does = reporting((3, 7, "on it"), then=gate)
     session = await machine.session()
-    operation = await session.start(
-        DeleteInstance('Acme_Dynamic="d"'), mode=CallingMode.ASYNCHRONOUS, flags=Flags.SEND_STATUS
-    )
-    assert await within(operation.next_event()) == Progress(3, 7, "on it")
+    told: asyncio.Queue[Progress] = asyncio.Queue()
+    options = OperationOptions(callbacks=Callbacks(progress=told.put))
+    operation = await session.start.delete_instance('Acme_Dynamic="d"', **options)
+    assert await within(told.get()) == Progress(3, 7, "on it")
     gate.opened.set()
     assert (await within(operation.wait())).succeeded
 

@@ -35,14 +35,14 @@ from tests.wire import HOST, PASSWORD, Machine, within
 @pytest.mark.parametrize("user", ["admin", "ADMIN", ".\\admin", "SOMEWHERE\\admin", "admin@somewhere.example"])
 async def test_forms_of_a_name(machine: Machine, user: str) -> None:
     session = await machine.session(user)
-    assert session.namespace == "root\\cimv2"
+    assert session.scope == "root\\cimv2"
     assert isinstance(await session.get("Acme_Static"), Class)
 
 
 async def test_a_hash_instead_of_the_password(machine: Machine) -> None:
     async with await aio.connect(machine.url, user="admin", nt_hash=nt_hash(PASSWORD)) as session:
         operation = await session.start(ExecQuery("SELECT * FROM Acme_Only"), mode=CallingMode.ASYNCHRONOUS)
-        assert len(await within(operation.collect())) == 1
+        assert len(await within(operation.results())) == 1
 
 
 @pytest.mark.parametrize("user", ["admin", "nobody"])
@@ -102,7 +102,7 @@ async def test_a_namespace_that_is_not_there(machine: Machine) -> None:
 
 async def test_a_namespace_in_the_url(machine: Machine) -> None:
     async with await aio.connect(f"{machine.url}/root/default", user="admin", password=PASSWORD) as session:
-        assert session.namespace == "root\\default"
+        assert session.scope == "root\\default"
 
 
 async def test_the_rights_of_an_account(machine: Machine) -> None:
@@ -112,7 +112,7 @@ async def test_the_rights_of_an_account(machine: Machine) -> None:
     session = await machine.session("user")
     assert isinstance(await session.get('Acme_Static="x"'), Instance)
     with pytest.raises(AccessDenied):
-        await session.delete('Acme_Static="x"')
+        await session.delete_instance('Acme_Static="x"')
 
 
 # -- operations
@@ -124,18 +124,18 @@ async def test_more_results_than_a_page_or_a_buffer_holds(machine: Machine, mode
     session = await machine.session()
     cls = await session.get_class("Acme_Static")
     for number in range(250):
-        await session.put(cls.new(Name=f"n{number:03}", Value=number))
+        await session.put_instance(cls.new(Name=f"n{number:03}", Value=number))
     operation = await session.start(ExecQuery("SELECT * FROM Acme_Static WHERE Name >= 'n' AND Name < 'o'"), mode=mode)
-    found = await within(operation.collect())
+    found = await within(operation.results())
     assert sorted(o["Value"] for o in found if isinstance(o, Instance)) == list(range(250))
 
 
 async def test_parameters_of_a_query(machine: Machine) -> None:
     session = await machine.session()
     cls = await session.get_class("Acme_Static")
-    await session.put(cls.new(Name='it\'s \\ "quoted"'))
+    await session.put_instance(cls.new(Name='it\'s \\ "quoted"'))
     operation = await session.query("SELECT * FROM Acme_Static WHERE Name = ?", 'it\'s \\ "quoted"')
-    assert len(await operation.collect()) == 1
+    assert len(await operation.results()) == 1
 
 
 @pytest.mark.requirement("WMI-3.1.1.1.2.1-10", "WMI-3.1.1.1.2.1-11")
@@ -155,7 +155,7 @@ async def test_an_unknown_class_is_told_by_the_operation(machine: Machine) -> No
     session = await machine.session()
     operation = await session.query("SELECT * FROM Acme_Nothing")
     with pytest.raises(WbemError) as caught:
-        await operation.collect()
+        await operation.results()
     assert caught.value.status == WbemStatus.WBEM_E_INVALID_CLASS
     assert caught.value.extended is not None
 

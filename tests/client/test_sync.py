@@ -13,11 +13,12 @@ import pytest
 
 import openwmi
 from openwmi.cim import Instance
-from openwmi.cim.operation import Operation, Outcome
 from openwmi.cim.operations import DeleteInstance
+from openwmi.client.operation import AsyncOperation
 from openwmi.client.portal import Portal
 from openwmi.client.session import AsyncSession
-from openwmi.client.sync import RunningOperation, Session, connect
+from openwmi.client.sync import Operation, Session, Starting, connect
+from openwmi.client.verbs import Verbs
 from openwmi.errors import ConfigurationError, ConnectError, NotFound
 from openwmi.mof import MofErrors
 
@@ -39,14 +40,14 @@ def session() -> Iterator[Session]:
 def put(session: Session, count: int) -> None:
     cls = session.get_class("Sync_Thing")
     for number in range(count):
-        session.put(cls.new(Number=number))
+        session.put_instance(cls.new(Number=number))
 
 
 def test_every_verb_is_there() -> None:
-    for asynchronous, blocking in ((AsyncSession, Session), (Operation, RunningOperation)):
+    for asynchronous, blocking in ((AsyncSession, Session), (AsyncOperation, Operation), (Verbs, Starting)):
         for name, function in inspect.getmembers(asynchronous, inspect.iscoroutinefunction):
-            if name.startswith("_") or (asynchronous is Operation and name in ("deliver", "settled")):
-                continue  # the producer's side is not for users
+            if name.startswith("_") or name == "operations_in":
+                continue  # what verbs are made of is not for users
             ours = getattr(blocking, name)
             assert not inspect.iscoroutinefunction(ours), name
             assert ours.__doc__, name
@@ -55,13 +56,13 @@ def test_every_verb_is_there() -> None:
 
 
 def test_put_get_delete(session: Session) -> None:
-    assert session.namespace == "root\\cimv2"
-    path = session.put(session.get_class("sync_thing").new(Number=7, Text="seven"))
-    assert path == "Sync_Thing.Number=7"
+    assert session.scope == "root\\cimv2"
+    path = session.put_instance(session.get_class("sync_thing").new(Number=7, Text="seven"))
+    assert str(path) == "Sync_Thing.Number=7"
     found = session.get(path)
     assert isinstance(found, Instance)
     assert found["Text"] == "seven"
-    session.delete(found)
+    session.delete_instance(found)
     with pytest.raises(NotFound):
         session.get(path)
 
@@ -94,32 +95,32 @@ def test_results_cross_by_pages(session: Session, monkeypatch: pytest.MonkeyPatc
 def test_the_outcome_and_its_error(session: Session) -> None:
     put(session, 1)
     with session.start(DeleteInstance("Sync_Thing.Number=0")) as operation:
-        events = [operation.next_event()]
-        assert isinstance(events[0], Outcome)
-        assert operation.wait() == operation.outcome == events[0]
+        outcome = operation.wait()
+        assert outcome.succeeded
+        assert operation.outcome == outcome
         assert operation.elapsed >= 0
         assert "DeleteInstance" in repr(operation)
     with pytest.raises(openwmi.InvalidClass):
-        session.query("SELECT * FROM Sync_Nothing").collect()
+        session.query("SELECT * FROM Sync_Nothing").results()
 
 
 def test_cancel(session: Session) -> None:
     # More than an operation holds, so that it runs until somebody takes them.
     session.compile_mof("".join(f"instance of Sync_Thing {{ Number = {n}; }};" for n in range(1100)))
-    with session.instances("Sync_Thing") as found:
+    with session.enumerate_instances("Sync_Thing") as found:
         assert len(found.take(10)) == 10
         assert found.outcome is None
         found.cancel()
         assert found.take(10) == []
         with pytest.raises(openwmi.OperationCancelled):
             list(found)
-    with session.instances("Sync_Thing") as found:
+    with session.enumerate_instances("Sync_Thing") as found:
         assert len(list(found)) == 1100
 
 
 def test_another_namespace_shares_the_thread(session: Session) -> None:
-    other = session.open("root\\default")
-    assert (other.namespace, len(portals())) == ("root\\default", 1)
+    other = session.namespace("root\\default")
+    assert (other.scope, len(portals())) == ("root\\default", 1)
     assert repr(other) == "<Session root\\default>"
     other.close()  # gives nothing back that the first one has
     assert session.get_class("Sync_Thing").name == "Sync_Thing"
@@ -212,3 +213,39 @@ def test_a_close_that_fails_is_told() -> None:
         portal.close()
     portal.close()
     assert not portals()
+
+
+def test_callbacks_run_in_a_thread_of_their_own(session: Session) -> None:
+    put(session, 3)
+    told: list[openwmi.Result[Any]] = []
+    refused: list[str] = []
+    running: list[Operation[Any]] = []
+    started = threading.Event()
+
+    def seen(result: openwmi.Result[Any]) -> None:
+        assert threading.current_thread() is not threading.main_thread()
+        assert threading.current_thread() not in portals()
+        started.wait()
+        told.append(result)
+        for forbidden in (running[0].cancel, running[0].close):
+            try:
+                forbidden()
+            except openwmi.CallerError as error:
+                refused.append(str(error))
+        # Another operation of the same session is free to be used.
+        assert session.get_class("Sync_Thing").name == "Sync_Thing"
+
+    with session.enumerate_instances("Sync_Thing", callbacks=openwmi.Callbacks(instance=seen)) as operation:
+        running.append(operation)
+        started.set()
+        assert operation.wait().succeeded
+    assert [result.more for result in told] == [True, True, True, False]
+    assert len(refused) == 8
+
+
+def test_verbs_as_running_operations(session: Session) -> None:
+    put(session, 1)
+    with session.start.delete_instance("Sync_Thing.Number=0") as operation:
+        assert operation.fetch() == openwmi.Result(None, more=False)
+    with pytest.raises(openwmi.InvalidParameter), session.start.delete_instance("Sync_Thing.Number=0", flags=1):
+        pass

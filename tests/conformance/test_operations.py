@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from openwmi.cim import CimType, Class, DateTime, Flavor, Instance, NameMap, Property, Qualifier, TypedValue
-from openwmi.cim.operation import Outcome, Progress
+from openwmi.cim import CimType, Class, DateTime, Flavor, Instance, NameMap, ObjectPath, Property, Qualifier, TypedValue
+from openwmi.cim.operation import Progress
 from openwmi.cim.operations import (
     CallingMode,
     DeleteClass,
@@ -22,6 +22,8 @@ from openwmi.cim.operations import (
     PutInstance,
     Request,
 )
+from openwmi.client.callbacks import Callbacks
+from openwmi.client.options import OperationOptions
 from openwmi.client.session import AsyncSession
 from openwmi.errors import WbemError
 from openwmi.status import WbemStatus
@@ -30,16 +32,16 @@ MODES = list(CallingMode)
 KEY = Qualifier("key", CimType.BOOLEAN, True, flavor=Flavor.TO_INSTANCE | Flavor.TO_SUBCLASS | Flavor.NOT_OVERRIDABLE)
 
 
-async def thing(session: AsyncSession, name: str, class_name: str = "Suite_Thing", **values: Any) -> str | None:
+async def thing(session: AsyncSession, name: str, class_name: str = "Suite_Thing", **values: Any) -> ObjectPath:
     cls = await session.get_class(class_name)
-    return await session.put(cls.new(Name=name, **values))
+    return await session.put_instance(cls.new(Name=name, **values))
 
 
 async def failure(session: AsyncSession, request: Request, mode: CallingMode, flags: int = 0) -> WbemError:
     """The error that a request ends with, whether it is refused or fails."""
     with pytest.raises(WbemError) as caught:
         async with await session.start(request, mode=mode, flags=flags) as operation:
-            await operation.collect()
+            await operation.results()
     return caught.value
 
 
@@ -87,19 +89,19 @@ async def test_a_class_is_created_found_and_deleted(session: AsyncSession, mode:
             assert await session.get_class("Suite_New") == made
             continue
         async with await session.start(request, mode=mode) as operation:
-            assert await operation.collect() == []
+            assert await operation.results() == []
     error = await failure(session, GetObject("Suite_New"), mode)
     assert error.status in (WbemStatus.WBEM_E_NOT_FOUND, WbemStatus.WBEM_E_INVALID_CLASS)
 
 
 @pytest.mark.parametrize(("deep", "expected"), [(True, {"Suite_Derived"}), (False, {"Suite_Derived"})])
 async def test_subclasses_are_enumerated(session: AsyncSession, deep: bool, expected: set[str]) -> None:
-    async with await session.classes("Suite_Thing", deep=deep) as operation:
+    async with await session.enumerate_classes("Suite_Thing", polymorphism="deep" if deep else "shallow") as operation:
         assert {c.name async for c in operation if isinstance(c, Class)} == expected
 
 
 async def test_all_classes_are_enumerated(session: AsyncSession) -> None:
-    async with await session.classes() as operation:
+    async with await session.enumerate_classes() as operation:
         names = {c.name async for c in operation if isinstance(c, Class)}
     assert names >= {"Suite_Thing", "Suite_Derived", "Suite_Gauge", "__NAMESPACE"}
 
@@ -136,7 +138,7 @@ async def test_an_instance_is_put_and_its_path_told(session: AsyncSession, mode:
     cls = await session.get_class("Suite_Pair")
     operation = await session.start(PutInstance(cls.new(Left=5, Right="r")), mode=mode)
     async with operation:
-        assert await operation.collect() == []
+        assert await operation.results() == []
         if mode is not CallingMode.SYNCHRONOUS:  # which has no place for it (3.1.4.3.12)
             assert (await operation.wait()).text is not None
     found = await session.get('suite_pair.right="R",LEFT=5')
@@ -148,19 +150,19 @@ async def test_a_base_finds_the_derived_and_enumerates_it(session: AsyncSession)
     await thing(session, "derived", "Suite_Derived", Extra=True)
     found = await session.get('Suite_Thing.Name="derived"')
     assert (found.class_name, found["Extra"]) == ("Suite_Derived", True)  # type: ignore[union-attr,index]
-    async with await session.instances("Suite_Thing") as operation:
-        assert {i["Name"] async for i in operation} == {"base", "derived"}  # type: ignore[index]
-    async with await session.instances("Suite_Thing", deep=False) as operation:
-        assert {i["Name"] async for i in operation} == {"base"}  # type: ignore[index]
+    async with await session.enumerate_instances("Suite_Thing") as operation:
+        assert {i["Name"] async for i in operation} == {"base", "derived"}
+    async with await session.enumerate_instances("Suite_Thing", polymorphism="shallow") as operation:
+        assert {i["Name"] async for i in operation} == {"base"}
 
 
 async def test_a_singleton(session: AsyncSession) -> None:
     cls = await session.get_class("Suite_Only")
-    await session.put(cls.new(Text="one"))
-    await session.put(cls.new(Text="two"))
+    await session.put_instance(cls.new(Text="one"))
+    await session.put_instance(cls.new(Text="two"))
     found = await session.get("Suite_Only=@")
     assert found["Text"] == "two"  # type: ignore[index]
-    await session.delete("Suite_Only=@")
+    await session.delete_instance("Suite_Only=@")
     assert (await failure(session, GetObject("Suite_Only=@"), MODES[0])).status == WbemStatus.WBEM_E_NOT_FOUND
 
 
@@ -172,7 +174,7 @@ async def test_a_singleton(session: AsyncSession) -> None:
 async def test_an_instance_is_deleted(session: AsyncSession, mode: CallingMode, path: str) -> None:
     await thing(session, "x")
     async with await session.start(DeleteInstance(path), mode=mode) as operation:
-        assert await operation.collect() == []
+        assert await operation.results() == []
         assert (await operation.wait()).status == WbemStatus.WBEM_S_NO_ERROR
     assert (await failure(session, GetObject(path), mode)).status == WbemStatus.WBEM_E_NOT_FOUND
 
@@ -201,13 +203,12 @@ async def test_a_delete_fails(session: AsyncSession, mode: CallingMode, path: st
 
 
 async def test_progress_is_told_to_who_asks_for_it(session: AsyncSession) -> None:
-    request = DeleteInstance('Suite_Gauge.Name="b"')
-    async with await session.start(request, mode=CallingMode.ASYNCHRONOUS, flags=Flags.SEND_STATUS) as operation:
-        first = await operation.next_event()
-        last = await operation.next_event()
-    assert first == Progress(1, 2, "half way")
-    assert isinstance(last, Outcome)
-    assert last.succeeded
+    told: list[Progress] = []
+    options = OperationOptions(callbacks=Callbacks(progress=told.append))
+    async with await session.start.delete_instance('Suite_Gauge.Name="b"', **options) as operation:
+        assert (await operation.wait()).succeeded
+        assert operation.progress == Progress(1, 2, "half way")
+    assert told == [Progress(1, 2, "half way")]
 
 
 @pytest.mark.parametrize(
@@ -248,13 +249,13 @@ async def test_queries_select(session: AsyncSession, query: str, expected: set[s
 async def test_parameters_do_not_inject(session: AsyncSession) -> None:
     await thing(session, "o'neil \" OR 1=1")
     async with await session.query("SELECT * FROM Suite_Thing WHERE Name = ?", "o'neil \" OR 1=1") as operation:
-        assert len(await operation.collect()) == 1
+        assert len(await operation.results()) == 1
 
 
 async def test_a_projection_has_only_what_was_selected(session: AsyncSession) -> None:
     await thing(session, "p", Size=3)
     async with await session.query("SELECT Size FROM Suite_Thing") as operation:
-        (found,) = await operation.collect()
+        (found,) = await operation.results()
     assert isinstance(found, Instance)
     assert found.to_dict() == {"Size": 3}
     assert found.path is None
@@ -308,7 +309,7 @@ async def test_the_context_reaches_the_provider(session: AsyncSession) -> None:
 async def test_an_abstract_class_has_no_instances(session: AsyncSession) -> None:
     cls = await session.get_class("Suite_Abstract")
     with pytest.raises(WbemError):
-        await session.put(cls.new(Name="x"))
+        await session.put_instance(cls.new(Name="x"))
 
 
 @pytest.mark.parametrize(
@@ -325,8 +326,8 @@ async def test_create_only_and_update_only(session: AsyncSession, flags: int, ex
         await thing(session, "f")
     made = (await session.get_class("Suite_Thing")).new(Name="f")
     if status is None:
-        await session.put(made, flags=flags)
+        await session.put_instance(made, flags=flags)
     else:
         with pytest.raises(WbemError) as caught:
-            await session.put(made, flags=flags)
+            await session.put_instance(made, flags=flags)
         assert caught.value.status == status

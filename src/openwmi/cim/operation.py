@@ -88,6 +88,7 @@ class Operation:
         self._capacity = capacity
         self._results: deque[CimObject] = deque()
         self._progress: Progress | None = None
+        self._untold = False
         self._outcome: Outcome | None = None
         self._wakers: set[asyncio.Future[None]] = set()
         self._task: asyncio.Task[None] | None = None
@@ -166,7 +167,7 @@ class Operation:
     def report(self, progress: Progress) -> None:
         """Reports progress. A report that nobody has taken yet is replaced by a newer one."""
         if self._outcome is None:
-            self._progress = progress
+            self._progress, self._untold = progress, True
             self._wake()
 
     def fail(self, error: WbemError) -> None:
@@ -204,6 +205,11 @@ class Operation:
         """Seconds since the operation started."""
         return time.monotonic() - self.started
 
+    @property
+    def progress(self) -> Progress | None:
+        """The newest report; None if there was none."""
+        return self._progress
+
     def on_finish(self, callback: Callable[[Outcome], None]) -> None:
         """Calls `callback` with the outcome when the operation ends; at once if it has."""
         if self._outcome is not None:
@@ -224,9 +230,9 @@ class Operation:
                 return batch
             if self._outcome is not None:
                 return self._outcome
-            if self._progress is not None:
-                progress, self._progress = self._progress, None
-                return progress
+            if self._untold and self._progress is not None:
+                self._untold = False
+                return self._progress
             await self._changed()
 
     async def take(self, maximum: int) -> list[CimObject]:

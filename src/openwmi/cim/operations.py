@@ -97,7 +97,8 @@ class CallContext:
 
     `level` is the authentication level (MS-RPCE 2.2.1.1.8; 6, packet privacy, for a caller in this process), `remote`
     whether the caller needs WBEM_REMOTE_ENABLE, `flags` lFlags as they came, `values` the IWbemContext's (2.2.13), by
-    name as it was spelled, and `timeout` the seconds that the whole operation may take, None for no limit.
+    name as it was spelled, `timeout` the seconds that the whole operation may take, None for no limit, and `page_size`
+    how many results a client fetches at a time.
     """
 
     principal: Principal
@@ -110,6 +111,7 @@ class CallContext:
     correlation_id: str = ""
     peer: str = "this process"
     timeout: float | None = None
+    page_size: int = 100
 
 
 @dataclass(frozen=True, slots=True)

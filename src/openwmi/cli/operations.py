@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -11,8 +10,8 @@ import typer
 
 from openwmi.cim import Class, Instance, ObjectPath
 from openwmi.cim.json import instance_from_json
-from openwmi.cim.operation import Outcome, Progress
-from openwmi.cim.operations import CallingMode, DeleteInstance, Flags
+from openwmi.cim.operation import Progress
+from openwmi.cim.operations import CallingMode, Flags
 from openwmi.cli.output import (
     clean,
     write,
@@ -34,7 +33,9 @@ from openwmi.cli.target import (
     open_session,
 )
 from openwmi.cli.values import parse_given, read_json, values_for
-from openwmi.client.sync import RunningOperation, Session
+from openwmi.client.callbacks import Callbacks
+from openwmi.client.options import OperationOptions
+from openwmi.client.sync import Session
 
 __all__ = ["delete", "get", "invoke", "put", "query"]
 
@@ -131,7 +132,7 @@ def put(
             count = session.compile_mof(text, file="<stdin>")
             write_json({"count": count}) if json else write(f"{count:,} {'object' if count == 1 else 'objects'}")
             return
-        paths = [session.put(instance, flags=_CHANGE_FLAGS[change]) for instance in objects]
+        paths = [str(session.put_instance(instance, flags=_CHANGE_FLAGS[change])) for instance in objects]
     write_json(paths) if json else write("\n".join(path or "" for path in paths))
 
 
@@ -168,22 +169,16 @@ def delete(
     timeout: Timeout = 60.0,
 ) -> None:
     """Delete an instance."""
-    mode = CallingMode.ASYNCHRONOUS if asynchronous or progress else CallingMode.SEMISYNCHRONOUS
-    flags = int(Flags.SEND_STATUS) if progress else 0
+    options = OperationOptions()
+    if asynchronous:
+        options["mode"] = CallingMode.ASYNCHRONOUS
+    if progress:
+        options["callbacks"] = Callbacks(progress=_show_progress)
     with (
         open_session(host, user, password_file, repository, namespace, timeout) as session,
-        session.start(DeleteInstance(path), mode=mode, flags=flags) as operation,
+        session.start.delete_instance(path, **options) as operation,
     ):
-        _outcome(operation, _show_progress).raise_for_status()
-
-
-def _outcome(operation: RunningOperation, show: Callable[[Progress], None]) -> Outcome:
-    while True:
-        event = operation.next_event()
-        if isinstance(event, Outcome):
-            return event
-        if isinstance(event, Progress):
-            show(event)
+        operation.wait().raise_for_status()
 
 
 def _show_progress(progress: Progress) -> None:

@@ -33,14 +33,14 @@ class _Remote:
     def __init__(self, session: AsyncSession) -> None:
         self._loop = asyncio.get_running_loop()
         self._session = session
-        self._open: dict[str, AsyncSession] = {fold(session.namespace): session}
+        self._open: dict[str, AsyncSession] = {fold(session.scope): session}
         self._classes: dict[tuple[str, str], Class | None] = {}
 
     async def session(self, namespace: str) -> AsyncSession:
         """The session for a namespace."""
         key = fold(namespace)
         if key not in self._open:
-            self._open[key] = await self._session.open(namespace)
+            self._open[key] = await self._session.namespace(namespace)
         return self._open[key]
 
     def get_class(self, namespace: str, name: str) -> Class | None:
@@ -64,7 +64,7 @@ async def compile_over(session: AsyncSession, text: str, *, file: str, include: 
     Raises `MofErrors`, also for an object that the server refuses, with its place in the text.
     """
     remote = _Remote(session)
-    items = await asyncio.to_thread(compile_mof, text, remote, namespace=session.namespace, file=file, include=include)
+    items = await asyncio.to_thread(compile_mof, text, remote, namespace=session.scope, file=file, include=include)
     for item in items:
         try:
             await _send(await remote.session(item.namespace), item)
@@ -79,11 +79,14 @@ async def _send(session: AsyncSession, item: MofItem) -> None:
         flags = 0
         for word in item.flags:
             flags |= _FLAGS[word]
-        await session.put(made, flags=flags)
+        if isinstance(made, Class):
+            await session.put_class(made, flags=flags)
+        else:
+            await session.put_instance(made, flags=flags)
         return
     try:
         if made.path.is_instance:
-            await session.delete(made.path.relative)
+            await session.delete_instance(made.path.relative)
         else:
             await session.delete_class(made.path.class_name)
     except (NotFound, InvalidClass):

@@ -22,7 +22,7 @@ class LocalSession(AsyncSession):
 
     async def compile_mof(self, text: str, *, file: str = "<mof>", include: IncludeReader | None = None) -> int:
         """Keeps all that the text declares, or nothing."""
-        return await self._manager.compile_mof(text, self.namespace, self._context, file=file, include=include)
+        return await self._manager.compile_mof(text, self.scope, self.context, file=file, include=include)
 
 
 async def open_local(path: str, namespace: str, locales: tuple[str, ...], timeout: float | None) -> AsyncSession:

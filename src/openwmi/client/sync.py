@@ -13,13 +13,16 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, overload
 
 from openwmi import aio
-from openwmi.cim import CimObject
-from openwmi.cim.operation import Operation, Outcome
+from openwmi.cim import Instance
+from openwmi.cim.operation import Outcome, Progress
 from openwmi.cim.operations import Principal
+from openwmi.client.callbacks import refuse_inside
+from openwmi.client.operation import AsyncOperation, CancelReason
 from openwmi.client.portal import Portal
 from openwmi.client.session import AsyncSession
+from openwmi.client.verbs import Verbs
 
-__all__ = ["RunningOperation", "Session", "connect"]
+__all__ = ["Operation", "Session", "Starting", "connect"]
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -62,18 +65,18 @@ def blocking(
     return method
 
 
-class RunningOperation(Facade[Operation]):
-    """A running operation: iterate over it for its results, `wait()` for its outcome, or `close()` it.
+class Operation(Facade[AsyncOperation[T]], Generic[T]):
+    """A running operation, as `AsyncOperation` has it: iterate over it for its results, or take its one `result`.
 
     Closing it (``with``, or `close`) cancels it if it still runs and frees what it holds.
     """
 
-    next_event = blocking(Operation.next_event)
-    take = blocking(Operation.take)
-    wait = blocking(Operation.wait)
-    collect = blocking(Operation.collect)
-    result = blocking(Operation.result)
-    close = blocking(Operation.close)
+    take = blocking(AsyncOperation.take)
+    results = blocking(AsyncOperation.results)
+    result = blocking(AsyncOperation.result)
+    fetch = blocking(AsyncOperation.fetch)
+    wait = blocking(AsyncOperation.wait)
+    close = blocking(AsyncOperation.close)
 
     @property
     def outcome(self) -> Outcome | None:
@@ -81,20 +84,36 @@ class RunningOperation(Facade[Operation]):
         return self._wrapped.outcome
 
     @property
+    def error(self) -> Instance | None:
+        """The `__ExtendedStatus` of a failure, if the server sent one."""
+        return self._wrapped.error
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far it has come, as the server last reported."""
+        return self._wrapped.progress
+
+    @property
     def elapsed(self) -> float:
-        """Seconds since the operation started."""
+        """Seconds since it started."""
         return self._wrapped.elapsed
 
-    def cancel(self) -> None:
-        """Ends the operation now, if it still runs. Nothing is delivered after it."""
-        self._portal.run(_cancel(self._wrapped))
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until its deadline, 0 after it; None without one."""
+        return self._wrapped.remaining
 
-    def __iter__(self) -> Iterator[CimObject]:
+    def cancel(self, reason: CancelReason = CancelReason.NONE) -> None:
+        """Ends it now, if it still runs; nothing is delivered after it but the end, which says so."""
+        refuse_inside(self._wrapped, "cancelling")
+        self._portal.run(_cancel(self._wrapped, reason))
+
+    def __iter__(self) -> Iterator[T]:
         while page := self.take(_PAGE):
             yield from page
         self.wait().raise_for_status()
 
-    def __enter__(self) -> RunningOperation:
+    def __enter__(self) -> Operation[T]:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,9 +123,30 @@ class RunningOperation(Facade[Operation]):
         return repr(self._wrapped)
 
 
-async def _cancel(operation: Operation) -> None:
+async def _cancel(operation: AsyncOperation[Any], reason: CancelReason) -> None:
     """In the loop, because an operation is no thread's but the loop's."""
-    operation.cancel()
+    operation.cancel(reason)
+
+
+class Starting(Facade[Verbs]):
+    """All verbs of a session as running operations."""
+
+    __call__ = blocking(Verbs.__call__, Operation)
+    get_instance = blocking(Verbs.get_instance, Operation)
+    enumerate_instances = blocking(Verbs.enumerate_instances, Operation)
+    query_instances = blocking(Verbs.query_instances, Operation)
+    associators = blocking(Verbs.associators, Operation)
+    references = blocking(Verbs.references, Operation)
+    create_instance = blocking(Verbs.create_instance, Operation)
+    modify_instance = blocking(Verbs.modify_instance, Operation)
+    put_instance = blocking(Verbs.put_instance, Operation)
+    delete_instance = blocking(Verbs.delete_instance, Operation)
+    invoke = blocking(Verbs.invoke, Operation)
+    get_class = blocking(Verbs.get_class, Operation)
+    enumerate_classes = blocking(Verbs.enumerate_classes, Operation)
+    put_class = blocking(Verbs.put_class, Operation)
+    delete_class = blocking(Verbs.delete_class, Operation)
+    test_connection = blocking(Verbs.test_connection, Operation)
 
 
 def _opened(portal: Portal, session: AsyncSession) -> Session:
@@ -116,25 +156,38 @@ def _opened(portal: Portal, session: AsyncSession) -> Session:
 class Session(Facade[AsyncSession]):
     """One open namespace, as `AsyncSession` has it. It may be used from several threads."""
 
-    start = blocking(AsyncSession.start, RunningOperation)
-    query = blocking(AsyncSession.query, RunningOperation)
-    instances = blocking(AsyncSession.instances, RunningOperation)
-    classes = blocking(AsyncSession.classes, RunningOperation)
     get = blocking(AsyncSession.get)
-    get_class = blocking(AsyncSession.get_class)
-    put = blocking(AsyncSession.put)
-    delete = blocking(AsyncSession.delete)
-    delete_class = blocking(AsyncSession.delete_class)
+    get_instance = blocking(AsyncSession.get_instance)
+    enumerate_instances = blocking(AsyncSession.enumerate_instances, Operation)
+    query_instances = blocking(AsyncSession.query_instances, Operation)
+    query = blocking(AsyncSession.query, Operation)
+    associators = blocking(AsyncSession.associators, Operation)
+    references = blocking(AsyncSession.references, Operation)
+    create_instance = blocking(AsyncSession.create_instance)
+    modify_instance = blocking(AsyncSession.modify_instance)
+    put_instance = blocking(AsyncSession.put_instance)
+    delete_instance = blocking(AsyncSession.delete_instance)
     invoke = blocking(AsyncSession.invoke)
+    get_class = blocking(AsyncSession.get_class)
+    enumerate_classes = blocking(AsyncSession.enumerate_classes, Operation)
+    put_class = blocking(AsyncSession.put_class)
+    delete_class = blocking(AsyncSession.delete_class)
+    test_connection = blocking(AsyncSession.test_connection)
+    subscribe = blocking(AsyncSession.subscribe, Operation)
     compile_mof = blocking(AsyncSession.compile_mof)
-    open = blocking(AsyncSession.open, _opened)
+    namespace = blocking(AsyncSession.namespace, _opened)
 
     _finish: Callable[[], Any] | None = None
 
     @property
-    def namespace(self) -> str:
-        """The namespace that is open."""
-        return self._wrapped.namespace
+    def start(self) -> Starting:
+        """All verbs as running operations."""
+        return Starting(self._portal, self._wrapped.start)
+
+    @property
+    def scope(self) -> str:
+        r"""The namespace that is open, such as ``root\cimv2``."""
+        return self._wrapped.scope
 
     @property
     def principal(self) -> Principal:
@@ -153,7 +206,7 @@ class Session(Facade[AsyncSession]):
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Session {self.namespace}>"
+        return f"<Session {self.scope}>"
 
 
 def _connecting(original: Callable[P, Coroutine[Any, Any, AsyncSession]]) -> Callable[P, Session]:

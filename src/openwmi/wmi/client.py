@@ -50,7 +50,6 @@ __all__ = ["RemoteNamespace", "RemoteNamespaces", "SinkExporter"]
 # The server is asked to answer in so many seconds, with whatever it has, so that a silent one is noticed.
 _POLL: Final = 15.0
 _ANSWER: Final = 30.0
-_PAGE: Final = 100
 # A page is empty when the server had to wait; one that never waits and never gives anything is making fun of us.
 _MOST_EMPTY_PAGES: Final = 10_000
 # How long a cancelled operation's sink stays for the server's last call to it, which nobody waits for any more.
@@ -261,7 +260,7 @@ class RemoteNamespace:
     async def _fetch(self, operation: Operation, enumerator: Reference) -> None:
         """Fetches page after page until the server has no more (3.2.4.2.8)."""
         link = self._link
-        values = {"timeout": int(_POLL * 1000), "count": _PAGE}
+        values = {"timeout": int(_POLL * 1000), "count": operation.context.page_size}
         empty = 0
         try:
             while True:

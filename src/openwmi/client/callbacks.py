@@ -1,0 +1,96 @@
+"""Callbacks: an operation's results and its end told instead of fetched (MI_OperationCallbacks).
+
+    def seen(result: Result) -> None:
+        if result.instance is not None:
+            print(result.instance["Name"])
+        if not result.more:
+            print("done:", result.status)
+
+    session.start.delete_instance(path, callbacks=Callbacks(instance=seen))
+
+A plain function runs in a thread of the operation's own, so it may block; a coroutine function runs in the loop. They
+are called one at a time, in order; the last call of `instance`, and only that one, has `more` False. From inside one,
+the operation can be neither cancelled nor closed: return, and let whoever started it do that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from openwmi.cim import Instance
+from openwmi.cim.operation import Progress
+from openwmi.errors import CallerError
+
+__all__ = ["Callbacks", "Result", "Teller", "refuse_inside"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Generic[T]):
+    """One result of an operation, or its end.
+
+    `instance` is None for an end without a result. `more` says whether further results may follow; where it is False,
+    `status` is how the operation ended (0 for success), `message` says why it failed, and `details` is its CIM_Error.
+    """
+
+    instance: T | None
+    more: bool
+    status: int = 0
+    message: str = ""
+    details: Instance | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callbacks:
+    """Who is told of what; each may be a coroutine function.
+
+    `progress` needs calls back from the server, so over DCOM it makes an operation an asynchronous one.
+    """
+
+    instance: Callable[[Result[Any]], Awaitable[None] | None] | None = None
+    progress: Callable[[Progress], Awaitable[None] | None] | None = None
+
+
+_inside: Final[contextvars.ContextVar[object]] = contextvars.ContextVar("openwmi_callback", default=None)
+# A thread may outlive its operation's deadline, if a callback blocks: its context says which operation it belongs to.
+
+
+def refuse_inside(operation: object, what: str) -> None:
+    """Raises `CallerError` inside a callback of `operation`: `what` would wait for the callback itself."""
+    if _inside.get() is operation:
+        raise CallerError(f"{what} is not possible inside a callback of the operation: return from it first")
+
+
+class Teller:
+    """Calls one operation's callbacks, each outside the loop unless it is a coroutine function."""
+
+    def __init__(self, operation: object, callbacks: Callbacks) -> None:
+        self._operation = operation
+        self._callbacks = callbacks
+        self._thread: ThreadPoolExecutor | None = None
+
+    async def tell(self, name: str, event: Any) -> Any:
+        """Calls the callback `name`, if there is one, and waits for it; what it returned."""
+        callback = getattr(self._callbacks, name)
+        if callback is None:
+            return None
+        context = contextvars.copy_context()
+        context.run(_inside.set, self._operation)
+        if inspect.iscoroutinefunction(callback):
+            return await asyncio.get_running_loop().create_task(callback(event), context=context)
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="openwmi-callback")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, context.run, callback, event)
+
+    def close(self) -> None:
+        """Ends the thread once the callback that it runs has returned."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None

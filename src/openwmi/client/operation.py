@@ -1,0 +1,222 @@
+"""`AsyncOperation`: a running operation as its caller has it (MI_Operation).
+
+    async with await session.query("SELECT * FROM Win32_Process") as operation:
+        async for process in operation:
+            ...
+
+There are three ways to its results, and an operation is used in one of them: iterate over it (or `results`, `result`),
+`fetch` one after another, or have callbacks told. Whatever way, results come in constant memory, and an operation that
+fails half-way says so after the results that it gave: part of them is never taken for all.
+
+Closing an operation cancels it if it still runs and gives back what it holds on the server. (MI_Operation_Close waits
+for the last result of an operation that nobody fetches from, for ever if need be; this one does not.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from enum import Enum
+from typing import Any, Final, Generic, TypeVar
+
+from openwmi.cim import CimObject, Instance
+from openwmi.cim.operation import EXPIRED, Operation, Outcome, Progress
+from openwmi.client.callbacks import Callbacks, Result, Teller, refuse_inside
+from openwmi.client.completion import completion_details
+from openwmi.errors import CallerError
+from openwmi.status import WbemStatus
+
+__all__ = ["AsyncOperation", "CancelReason"]
+
+_log = logging.getLogger("openwmi.client")
+
+T = TypeVar("T")
+
+_CLOSING: Final = 2.0  # seconds that a close waits for the server once the operation's own time is over
+
+
+class CancelReason(Enum):
+    """Why an operation is cancelled (MI_CancellationReason)."""
+
+    NONE = "the caller cancelled it"
+    TIMEOUT = "the caller's time was up"
+    SHUTDOWN = "the client is shutting down"
+    SERVICE_STOP = "the client's service is stopping"
+
+
+class AsyncOperation(Generic[T]):
+    """A running operation with results of type `T`; see the module.
+
+    `convert` makes a result of what the server gave, `conclude` the one result of an operation that ended well out of
+    its outcome and the object it gave, if any.
+    """
+
+    def __init__(
+        self,
+        running: Operation,
+        convert: Callable[[CimObject], T],
+        conclude: Callable[[Outcome, CimObject | None], T] | None = None,
+        *,
+        expires: float | None = None,
+        callbacks: Callbacks | None = None,
+    ) -> None:
+        """`expires` is when it must have ended, by the running loop's clock."""
+        self._running = running
+        self._convert = convert
+        self._conclude = conclude
+        self._expires = expires
+        self._told: asyncio.Task[None] | None = None
+        loop = asyncio.get_running_loop()
+        self._alarm = None if expires is None else loop.call_at(expires, running.cancel, EXPIRED)
+        if self._alarm is not None:
+            running.on_finish(lambda _: self._alarm.cancel() if self._alarm else None)
+        if callbacks is not None:
+            self._told = loop.create_task(self._tell(Teller(self, callbacks)))
+
+    # -- results
+
+    async def take(self, maximum: int) -> list[T]:
+        """At least one and at most `maximum` results, as soon as there are any; none at the end."""
+        self._fetchable()
+        return [self._convert(found) for found in await self._running.take(maximum)]
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        while page := await self.take(self._running.context.page_size):
+            for item in page:
+                yield item
+        (await self._running.wait()).raise_for_status()
+
+    async def results(self) -> list[T]:
+        """All results; raises the error of an operation that failed, whatever it gave before."""
+        return [item async for item in self]
+
+    async def result(self) -> T:
+        """The one result. Raises the error of an operation that failed, and `CallerError` for other than one result."""
+        self._fetchable()
+        found = await self._running.take(2)
+        if self._conclude is None and len(found) > 1:
+            raise CallerError(f"{self._running.request.METHOD} gave more than one result: iterate over the operation")
+        outcome = await self._running.wait()
+        outcome.raise_for_status()
+        if self._conclude is not None:
+            return self._conclude(outcome, found[0] if found else None)
+        if not found:
+            raise CallerError(f"{self._running.request.METHOD} gave no result: iterate over the operation")
+        return self._convert(found[0])
+
+    async def fetch(self) -> Result[T]:
+        """The next result, or the end (MI_Operation_GetInstance): go on until one has `more` False.
+
+        So it is for a cancelled operation too, whose end says that it was. After the end there is nothing to fetch.
+        """
+        self._fetchable()
+        found = await self._running.take(1)
+        if found:
+            return Result(self._convert(found[0]), more=True)
+        return _end(await self._running.wait())
+
+    def _fetchable(self) -> None:
+        if self._told is not None:
+            raise CallerError("callbacks take this operation's results: there is nothing left to fetch")
+
+    # -- its life
+
+    async def wait(self) -> Outcome:
+        """Waits for the end without taking results, and for the last callback; how it ended."""
+        refuse_inside(self, "waiting for the end")
+        if self._told is not None:
+            await asyncio.shield(self._told)
+        return await self._running.wait()
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while it runs."""
+        return self._running.outcome
+
+    @property
+    def error(self) -> Instance | None:
+        """The `__ExtendedStatus` of a failure, if the server sent one."""
+        outcome = self._running.outcome
+        return None if outcome is None else outcome.extended
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far it has come, as the server last reported."""
+        return self._running.progress
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it started."""
+        return self._running.elapsed
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until its deadline, 0 after it; None without one."""
+        return None if self._expires is None else max(0.0, self._expires - time.monotonic())
+
+    def cancel(self, reason: CancelReason = CancelReason.NONE) -> None:
+        """Ends it now, if it still runs; nothing is delivered after it but the end, which says so."""
+        refuse_inside(self, "cancelling")
+        self._running.cancel(Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail=reason.value))
+
+    async def close(self) -> None:
+        """Cancels what still runs, gives back what it holds on the server, and waits for the last callback."""
+        refuse_inside(self, "closing")
+        remaining = self.remaining
+        patience = None if remaining is None else max(remaining, _CLOSING)
+        try:
+            async with asyncio.timeout(patience):
+                await self._running.close()
+                if self._told is not None:
+                    await asyncio.shield(self._told)
+        except TimeoutError:
+            _log.warning("%r did not end in %g s after it was closed", self._running, patience)
+
+    async def __aenter__(self) -> AsyncOperation[T]:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return repr(self._running)
+
+    # -- callbacks
+
+    async def _tell(self, teller: Teller) -> None:
+        """Tells the callbacks everything, to the end; one that raises cancels the operation."""
+        try:
+            while not isinstance(event := await self._running.next_event(), Outcome):
+                if isinstance(event, Progress):
+                    await self._one(teller, "progress", event)
+                    continue
+                for found in event:
+                    if self._is_cancelled:
+                        break
+                    await self._one(teller, "instance", Result(self._convert(found), more=True))
+            await self._one(teller, "instance", _end(event))
+        finally:
+            teller.close()
+
+    @property
+    def _is_cancelled(self) -> bool:
+        outcome = self._running.outcome
+        return outcome is not None and outcome.status == WbemStatus.WBEM_E_CALL_CANCELLED
+
+    async def _one(self, teller: Teller, name: str, event: Any) -> None:
+        try:
+            await teller.tell(name, event)
+        except Exception as error:
+            # The operation is the caller's, and so is the mistake: it ends, and the end says why.
+            _log.exception("the callback for %s of %r failed", name, self._running)
+            detail = f"its callback for {name} raised {type(error).__name__}: {error}"
+            self._running.cancel(Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail=detail))
+
+
+def _end(outcome: Outcome) -> Result[Any]:
+    if outcome.succeeded:
+        return Result(None, more=False, status=outcome.status)
+    error = outcome.error or outcome.to_error()
+    return Result(None, more=False, status=outcome.status, message=str(error), details=completion_details(outcome))

@@ -1,0 +1,368 @@
+"""What a session can ask for, each as a running operation: `session.start.delete_instance(path)`.
+
+The verbs are MI's (`MI_Session_DeleteInstance` is `delete_instance`). Each is written once, here: a session's own verb
+is the same one waited for, and the synchronous API runs the same ones in its portal.
+
+An instance or a path that says which namespace it is in is looked for there; a class name with keys, and everything
+else, in the session's own namespace, or the one that the option `namespace` names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+
+from openwmi.cim import CimObject, CimType, Class, Instance, ObjectPath, TypedValue, fold
+from openwmi.cim.operation import Operation, Outcome
+from openwmi.cim.operations import (
+    CallContext,
+    DeleteClass,
+    DeleteInstance,
+    EnumerateClasses,
+    EnumerateInstances,
+    ExecMethod,
+    ExecQuery,
+    Flags,
+    GetObject,
+    PutClass,
+    PutInstance,
+    Request,
+)
+from openwmi.client.operation import AsyncOperation
+from openwmi.client.options import OperationOptions, checked_namespace, context_of
+from openwmi.errors import DeadlineExceeded, Error, InvalidParameter, NotFound, SyntaxProblem, WbemError
+from openwmi.status import WbemStatus
+from openwmi.wql import parse
+from openwmi.wql.tree import AssociatorsQuery, ReferencesQuery
+
+if TYPE_CHECKING:
+    from openwmi.client.session import AsyncSession
+
+__all__ = ["Target", "Verbs"]
+
+T = TypeVar("T")
+
+Target = str | ObjectPath | Instance | Class
+"""What an operation is about: a path, an instance, or (with keys) a class."""
+
+
+class Verbs:
+    """The verbs of one session, each of which starts an operation.
+
+    They raise what is wrong with the call itself (`InvalidParameter`); what the server refuses, at once or later, the
+    operation ends with.
+    """
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def __call__(self, request: Request, **options: Unpack[OperationOptions]) -> AsyncOperation[CimObject]:
+        """Starts any request: the one way that all verbs take."""
+        return await self._start(request, options, _as_is)
+
+    # -- instances
+
+    async def get_instance(
+        self, target: Target, keys: Mapping[str, Any] | None = None, **options: Unpack[OperationOptions]
+    ) -> AsyncOperation[Instance]:
+        """The instance that a path names, or the one of a class with these keys."""
+        path, namespace = _located(target, keys)
+        return await self._start(GetObject(path), options, _instance, _one_instance, namespace=namespace)
+
+    async def enumerate_instances(
+        self, class_name: str, **options: Unpack[OperationOptions]
+    ) -> AsyncOperation[Instance]:
+        """The instances of a class and, unless `polymorphism` is "shallow", of its subclasses."""
+        return await self._start(EnumerateInstances(class_name), options, _instance)
+
+    async def query_instances(
+        self, query: str, *parameters: Any, **options: Unpack[OperationOptions]
+    ) -> AsyncOperation[CimObject]:
+        """What a WQL query selects. Each ``?`` stands for a parameter, quoted as its type needs."""
+        text = str(parse(query, parameters)) if parameters else query
+        return await self._start(ExecQuery(text), options, _as_is)
+
+    async def associators(
+        self,
+        target: Target,
+        *,
+        association_class: str | None = None,
+        result_class: str | None = None,
+        role: str | None = None,
+        result_role: str | None = None,
+        **options: Unpack[OperationOptions],
+    ) -> AsyncOperation[CimObject]:
+        """The objects that associations connect with an object (ASSOCIATORS OF)."""
+        path, namespace = _parsed(target)
+        query = AssociatorsQuery(
+            path, association_class=association_class, result_class=result_class, role=role, result_role=result_role
+        )
+        return await self._start(ExecQuery(str(query)), options, _as_is, namespace=namespace)
+
+    async def references(
+        self,
+        target: Target,
+        *,
+        result_class: str | None = None,
+        role: str | None = None,
+        **options: Unpack[OperationOptions],
+    ) -> AsyncOperation[CimObject]:
+        """The associations that lead to an object (REFERENCES OF)."""
+        path, namespace = _parsed(target)
+        query = ReferencesQuery(path, result_class=result_class, role=role)
+        return await self._start(ExecQuery(str(query)), options, _as_is, namespace=namespace)
+
+    async def create_instance(
+        self, instance: Instance, **options: Unpack[OperationOptions]
+    ) -> AsyncOperation[ObjectPath]:
+        """Creates an instance; the path that it got. WBEM_E_ALREADY_EXISTS if there is one with its keys."""
+        return await self._put(instance, options, Flags.CREATE_ONLY)
+
+    async def modify_instance(
+        self, instance: Instance, **options: Unpack[OperationOptions]
+    ) -> AsyncOperation[ObjectPath]:
+        """Changes an instance, or of it only what the option `properties` names; `NotFound` if there is none."""
+        return await self._put(instance, options, Flags.UPDATE_ONLY, namespace=instance.namespace)
+
+    async def put_instance(self, instance: Instance, **options: Unpack[OperationOptions]) -> AsyncOperation[ObjectPath]:
+        """Creates an instance, or changes the one with its keys."""
+        return await self._put(instance, options, 0)
+
+    async def _put(
+        self, instance: Instance, options: OperationOptions, flags: int, *, namespace: str | None = None
+    ) -> AsyncOperation[ObjectPath]:
+        options = options.copy()
+        names = options.pop("properties", None)
+        if names is not None:
+            partial = {
+                "__PUT_EXTENSIONS": TypedValue(CimType.BOOLEAN, True),
+                "__PUT_EXT_STRICT_NULLS": TypedValue(CimType.BOOLEAN, True),
+                "__PUT_EXT_PROPERTIES": TypedValue(CimType.STRING, tuple(names), is_array=True),
+            }
+            options["values"] = {**options.get("values", {}), **partial}
+        return await self._start(
+            PutInstance(instance), options, _no_object, _path_of(instance), flags=flags, namespace=namespace
+        )
+
+    async def delete_instance(
+        self, target: Target, keys: Mapping[str, Any] | None = None, **options: Unpack[OperationOptions]
+    ) -> AsyncOperation[None]:
+        """Deletes an instance, given by itself, by its path, or by its class and keys.
+
+        There is one result, without an instance. No flags are valid (MI_Session_DeleteInstance):
+        WBEM_E_INVALID_PARAMETER for any, and for a namespace with a computer's name or a backslash.
+        """
+        if options.get("flags"):
+            raise InvalidParameter(f"flags=0x{options['flags']:X}: deleting an instance takes none")
+        path, namespace = _located(target, keys)
+        return await self._start(DeleteInstance(path), options, _no_object, _nothing, namespace=namespace)
+
+    async def invoke(
+        self,
+        target: Target,
+        method: str,
+        arguments: Mapping[str, Any] | None = None,
+        /,
+        *,
+        options: OperationOptions | None = None,
+        **more: Any,
+    ) -> AsyncOperation[dict[str, Any]]:
+        """Calls a method of a class or an instance: its out-parameters by name, ReturnValue among them.
+
+        The arguments, in `arguments` or by name, are given the types that the class declares. WBEM_E_INVALID_METHOD if
+        there is no such method, WBEM_E_INVALID_METHOD_PARAMETERS for an argument that it does not have.
+        """
+        options = options or OperationOptions()
+        given = {**(arguments or {}), **more}
+        path, namespace = _located(target, None, allow_class=True)
+        if isinstance(target, Class):
+            cls = target
+        else:
+            scope = OperationOptions(namespace=_slashed(namespace)) if namespace and "namespace" not in options else {}
+            cls = await self._session.get_class(ObjectPath.parse(path).class_name, **scope)
+        request = ExecMethod(path, *_prepared(cls, method, given))
+        return await self._start(request, options, _no_object, _out_parameters, namespace=namespace)
+
+    # -- classes
+
+    async def get_class(self, name: str, **options: Unpack[OperationOptions]) -> AsyncOperation[Class]:
+        """The class of that name."""
+        return await self._start(GetObject(name), options, _class, _one_class(name))
+
+    async def enumerate_classes(
+        self, superclass: str = "", **options: Unpack[OperationOptions]
+    ) -> AsyncOperation[Class]:
+        """The subclasses of a class, of none all classes; only the immediate ones if `polymorphism` is "shallow"."""
+        return await self._start(EnumerateClasses(superclass), options, _class)
+
+    async def put_class(self, cls: Class, **options: Unpack[OperationOptions]) -> AsyncOperation[None]:
+        """Creates a class, or changes it as `flags` allow."""
+        return await self._start(PutClass(cls), options, _no_object, _nothing)
+
+    async def delete_class(self, name: str, **options: Unpack[OperationOptions]) -> AsyncOperation[None]:
+        """Deletes a class with its instances and subclasses."""
+        return await self._start(DeleteClass(name), options, _no_object, _nothing)
+
+    async def test_connection(self, **options: Unpack[OperationOptions]) -> AsyncOperation[None]:
+        """Asks the server for next to nothing, all the way to its object manager."""
+        return await self._start(GetObject("__SystemClass"), options, _no_object, _nothing)
+
+    # -- the one way
+
+    async def _start(
+        self,
+        request: Request,
+        options: OperationOptions,
+        convert: Callable[[CimObject], T],
+        conclude: Callable[[Outcome, CimObject | None], T] | None = None,
+        *,
+        flags: int = 0,
+        namespace: str | None = None,
+    ) -> AsyncOperation[T]:
+        loop = asyncio.get_running_loop()
+        context = context_of(self._session.context, options, flags=flags)
+        expires = None if context.timeout is None else loop.time() + context.timeout
+        where = _namespace(options.get("namespace"), namespace)
+        try:
+            async with asyncio.timeout_at(expires):
+                operations = await self._session.operations_in(where)
+                running = await operations.start(request, context)
+        except TimeoutError:
+            message = f"{request.METHOD} was not started in {context.timeout:g} s"
+            running = _refused(request, context, DeadlineExceeded(message, stage="call"))
+        except Error as error:
+            running = _refused(request, context, error)
+        return AsyncOperation(running, convert, conclude, expires=expires, callbacks=options.get("callbacks"))
+
+
+def _namespace(wanted: str | None, named: str | None) -> str | None:
+    """The namespace for an operation: the one that the caller wants, or that the target names; None without either."""
+    if wanted is None:
+        return named
+    asked = checked_namespace(wanted)
+    if named is not None and fold(named) != fold(asked):
+        raise InvalidParameter(f"the object is in {named}, and not in {asked}")
+    return asked
+
+
+def _refused(request: Request, context: CallContext, error: Error) -> Operation:
+    """An operation that the server did not start.
+
+    What is refused at once by one server, or in one mode, comes later from another. Here it comes with the result.
+    """
+    operation = Operation(request, context)
+    if isinstance(error, WbemError):
+        operation.fail(error)
+    else:
+        operation.finish(Outcome(WbemStatus.WBEM_E_TRANSPORT_FAILURE, detail=str(error), error=error))
+    return operation
+
+
+# -- what an operation is about
+
+
+def _located(target: Target, keys: Mapping[str, Any] | None, *, allow_class: bool = False) -> tuple[str, str | None]:
+    """The text of a path, and the namespace that it names."""
+    if isinstance(target, Class):
+        if keys is None and not allow_class:
+            raise InvalidParameter(f"{target.name} is a class: give the keys of the instance")
+        target = target.name
+    if keys is not None:
+        if not isinstance(target, str):
+            raise InvalidParameter("keys go with the name of a class")
+        return str(ObjectPath.of(target, **keys)), None
+    try:
+        path, namespace = _parsed(target)
+    except SyntaxProblem:
+        # What is wrong with it is for the server to say, as it says it to everybody.
+        return str(target), None
+    return str(path), namespace
+
+
+def _parsed(target: Target) -> tuple[ObjectPath, str | None]:
+    """The path, relative unless it names a computer, and the namespace that it names."""
+    if isinstance(target, Instance):
+        path = target.path
+        if path is None:
+            raise WbemError.of(WbemStatus.WBEM_E_INVALID_OBJECT_PATH, f"{target!r} lacks its keys, so it has no path")
+    elif isinstance(target, Class):
+        path = ObjectPath(target.name)
+    else:
+        path = target if isinstance(target, ObjectPath) else ObjectPath.parse(target)
+    return (path.relative if path.server is None else path), path.namespace
+
+
+def _slashed(namespace: str) -> str:
+    return namespace.replace("\\", "/")
+
+
+def _prepared(cls: Class, method: str, given: Mapping[str, Any]) -> tuple[str, Instance | None]:
+    """The method by its own name, and its in-parameters as the class declares them."""
+    if method not in cls.methods:
+        raise WbemError.of(WbemStatus.WBEM_E_INVALID_METHOD, f"{cls.name} has no method {method}")
+    declared = cls.methods[method]
+    known = {} if declared.in_class is None else declared.in_class.properties
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise WbemError.of(
+            WbemStatus.WBEM_E_INVALID_METHOD_PARAMETERS, f"{cls.name}.{declared.name} takes no {', '.join(unknown)}"
+        )
+    return declared.name, None if declared.in_class is None else Instance(declared.in_class, given)
+
+
+# -- what comes of it
+
+
+def _as_is(found: CimObject) -> CimObject:
+    return found
+
+
+def _instance(found: CimObject) -> Instance:
+    if not isinstance(found, Instance):
+        raise WbemError.of(WbemStatus.WBEM_E_INVALID_OBJECT_PATH, f"{found.name} is a class, not an instance")
+    return found
+
+
+def _class(found: CimObject) -> Class:
+    if not isinstance(found, Class):
+        raise WbemError.of(WbemStatus.WBEM_E_INVALID_CLASS, f"{found!r} is no class")
+    return found
+
+
+def _no_object(found: CimObject) -> Any:
+    return None
+
+
+def _one_instance(outcome: Outcome, found: CimObject | None) -> Instance:
+    if found is None:
+        raise NotFound("the server gave nothing")
+    return _instance(found)
+
+
+def _one_class(name: str) -> Callable[[Outcome, CimObject | None], Class]:
+    def conclude(outcome: Outcome, found: CimObject | None) -> Class:
+        if found is None:
+            raise NotFound(f"{name}: the server gave nothing")
+        return _class(found)
+
+    return conclude
+
+
+def _nothing(outcome: Outcome, found: CimObject | None) -> None:
+    """A delete has no result but its end."""
+
+
+def _path_of(instance: Instance) -> Callable[[Outcome, CimObject | None], ObjectPath]:
+    """The path that the server told, or, as few do for a synchronous put, the instance's own."""
+
+    def conclude(outcome: Outcome, found: CimObject | None) -> ObjectPath:
+        if outcome.text:
+            return ObjectPath.parse(outcome.text)
+        return instance.relative_path or ObjectPath(instance.class_name)
+
+    return conclude
+
+
+def _out_parameters(outcome: Outcome, found: CimObject | None) -> dict[str, Any]:
+    return found.to_dict() if isinstance(found, Instance) else {}
