@@ -19,8 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from openwmi import Accounts, AsyncSession, ConfigurationError, NotFound, Server, SqliteStore, WbemError, aio
-from openwmi.cim import Instance
+from openwmi import Accounts, AsyncSession, ConfigurationError, Instance, NotFound, Server, SqliteStore, WbemError, aio
 from openwmi.cim.operations import CallingMode, DeleteInstance, Flags
 from openwmi.status import describe, name_of
 
@@ -70,7 +69,7 @@ async def start_server(folder: Path, accounts: Accounts) -> Server:
 
 async def select(session: AsyncSession, query: str, *parameters: object) -> list[Instance]:
     """All instances that a query gives."""
-    return [found async for found in await session.query(query, *parameters) if isinstance(found, Instance)]
+    return await (await session.query(query, *parameters)).results()
 
 
 async def show_machine(session: AsyncSession) -> None:
@@ -79,7 +78,7 @@ async def show_machine(session: AsyncSession) -> None:
     for system in await select(
         session, "SELECT Caption, Version, LastBootUpTime, TotalVisibleMemorySize FROM Win32_OperatingSystem"
     ):
-        booted = system["LastBootUpTime"].to_datetime()
+        booted = system["LastBootUpTime"]
         memory = system["TotalVisibleMemorySize"] / MIB
         show(f"{system['Caption']}, kernel {system['Version']}, {memory:.1f} GiB, up since {booted:%Y-%m-%d %H:%M} UTC")
 

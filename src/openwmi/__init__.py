@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from openwmi import aio as aio
     from openwmi.client.callbacks import Callbacks as Callbacks
     from openwmi.client.callbacks import Result as Result
+    from openwmi.client.methods import MethodResult as MethodResult
+    from openwmi.client.objects import Instance as Instance
     from openwmi.client.operation import AsyncOperation as AsyncOperation
     from openwmi.client.operation import CancelReason as CancelReason
     from openwmi.client.options import OperationOptions as OperationOptions
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from openwmi.errors import InvalidObjectPath as InvalidObjectPath
     from openwmi.errors import InvalidParameter as InvalidParameter
     from openwmi.errors import InvalidQuery as InvalidQuery
+    from openwmi.errors import MethodFailed as MethodFailed
     from openwmi.errors import NotFound as NotFound
     from openwmi.errors import OperationCancelled as OperationCancelled
     from openwmi.errors import PeerError as PeerError
@@ -68,12 +71,15 @@ _HOME: Final = {
     "DeadlineExceeded": "openwmi.errors",
     "DecodeError": "openwmi.errors",
     "Error": "openwmi.errors",
+    "Instance": "openwmi.client.objects",
     "InvalidClass": "openwmi.errors",
     "InvalidNamespace": "openwmi.errors",
     "InvalidObjectPath": "openwmi.errors",
     "InvalidParameter": "openwmi.errors",
     "InvalidQuery": "openwmi.errors",
     "MemoryStore": "openwmi.repository",
+    "MethodFailed": "openwmi.errors",
+    "MethodResult": "openwmi.client.methods",
     "NotFound": "openwmi.errors",
     "Operation": "openwmi.client.sync",
     "OperationCancelled": "openwmi.errors",
@@ -106,12 +112,15 @@ __all__ = [
     "DeadlineExceeded",
     "DecodeError",
     "Error",
+    "Instance",
     "InvalidClass",
     "InvalidNamespace",
     "InvalidObjectPath",
     "InvalidParameter",
     "InvalidQuery",
     "MemoryStore",
+    "MethodFailed",
+    "MethodResult",
     "NotFound",
     "Operation",
     "OperationCancelled",

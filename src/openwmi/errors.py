@@ -3,6 +3,7 @@
     Error
     ├── CallerError             the caller's mistake, or an operation that could not be done
     │   ├── WbemError           an operation's failure, with its HRESULT (`status`); subclasses by code
+    │   ├── MethodFailed        a method ran, and returned another value than 0
     │   ├── SyntaxProblem       text that does not parse: an object path, WQL, MOF, a datetime
     │   └── ConfigurationError  an accounts file, a command line, a server's settings
     └── PeerError               the other side's mistake, or its silence
@@ -43,6 +44,7 @@ __all__ = [
     "InvalidObjectPath",
     "InvalidParameter",
     "InvalidQuery",
+    "MethodFailed",
     "NotFound",
     "OperationCancelled",
     "PeerError",
@@ -162,6 +164,18 @@ class OperationCancelled(_CodedError):
     """WBEM_E_CALL_CANCELLED: the operation was cancelled before it ended."""
 
     code = WbemStatus.WBEM_E_CALL_CANCELLED
+
+
+class MethodFailed(CallerError):
+    """A method ran and returned something else than 0: what that means is in its class's documentation."""
+
+    def __init__(self, method: str, returned: int) -> None:
+        super().__init__(method, returned)
+        self.method = method
+        self.returned = returned
+
+    def __str__(self) -> str:
+        return f"{self.method} returned {self.returned}, and not 0"
 
 
 class SyntaxProblem(CallerError):

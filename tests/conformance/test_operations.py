@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from openwmi.cim import CimType, Class, DateTime, Flavor, Instance, NameMap, ObjectPath, Property, Qualifier, TypedValue
+from openwmi.cim import CimType, Class, Flavor, Instance, NameMap, ObjectPath, Property, Qualifier, TypedValue
 from openwmi.cim.operation import Progress
 from openwmi.cim.operations import (
     CallingMode,
@@ -122,7 +122,7 @@ async def test_values_of_every_kind_survive(session: AsyncSession) -> None:
     assert path is not None
     found = await session.get(path)
     assert isinstance(found, Instance)
-    assert found.to_dict() == {"Name": "all", **values, "When": DateTime.of(when)}
+    assert found.to_dict() == {"Name": "all", **values}
     assert str(found.relative_path) == 'Suite_Thing.Name="all"'
 
 
@@ -243,7 +243,7 @@ async def test_queries_select(session: AsyncSession, query: str, expected: set[s
     for number in range(3):
         await thing(session, f"q{number}", Size=number)
     async with await session.query(query) as operation:
-        assert {i["Name"] async for i in operation} == expected  # type: ignore[index]
+        assert {i["Name"] async for i in operation} == expected
 
 
 async def test_parameters_do_not_inject(session: AsyncSession) -> None:

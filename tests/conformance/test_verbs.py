@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from openwmi.cim import Instance, ObjectPath
+from openwmi.cim import Instance as CimInstance
+from openwmi.cim import ObjectPath
 from openwmi.cim.operations import CallingMode, Flags
 from openwmi.client.callbacks import Callbacks, Result
+from openwmi.client.objects import Instance
 from openwmi.client.operation import AsyncOperation, CancelReason
 from openwmi.client.options import OperationOptions
 from openwmi.client.session import AsyncSession
@@ -24,7 +26,7 @@ from openwmi.errors import (
 from openwmi.status import MIResult, WbemStatus
 
 
-async def things(session: AsyncSession, *names: str, **values: Any) -> list[Instance]:
+async def things(session: AsyncSession, *names: str, **values: Any) -> list[CimInstance]:
     cls = await session.get_class("Suite_Thing")
     made = [cls.new(Name=name, **values) for name in names]
     for instance in made:

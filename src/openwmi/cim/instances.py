@@ -162,6 +162,9 @@ class Instance:
             raise KeyError(f"{name} is not part of this object: only some properties of {self.class_name} are")
         return value
 
+    # The model's own value, whatever a subclass makes of it for its users.
+    _read = __getitem__
+
     def __setitem__(self, name: str, value: Any) -> None:
         """Sets a property; WBEM_E_TYPE_MISMATCH for a value of another type, WBEM_E_NOT_FOUND for a name unknown."""
         index = self.shape.index.get(fold(name))
@@ -211,7 +214,7 @@ class Instance:
         """The key properties' values; None if one of them is NULL or not part of this object."""
         found = {}
         for key in self.cls.keys:
-            value = self.get(key.name)
+            value = self._read(key.name) if key.name in self else None
             if value is None:
                 return None
             found[key.name] = value

@@ -17,8 +17,9 @@ from dataclasses import replace
 from types import EllipsisType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from openwmi.cim import Class, Instance, ObjectPath, TypedValue, fold
+from openwmi.cim import Class, ObjectPath, TypedValue, fold
 from openwmi.cim.operations import CallContext, Namespaces, Operations, Principal
+from openwmi.client.objects import Instance, Invoker
 from openwmi.client.operation import AsyncOperation
 from openwmi.client.verbs import Verbs
 from openwmi.errors import WbemError
@@ -71,6 +72,8 @@ class AsyncSession:
         self._opened: dict[str, Operations] = {fold(operations.namespace): operations}
         self.context = context
         self.start = Verbs(self)
+        # What instances call their methods through, if not this session itself.
+        self.facade: Callable[[], Invoker | None] | None = None
 
     get_instance = waited(Verbs.get_instance)
     enumerate_instances = started(Verbs.enumerate_instances)
@@ -116,6 +119,11 @@ class AsyncSession:
     def scope(self) -> str:
         r"""The namespace that is open, such as ``root\cimv2``."""
         return self._operations.namespace
+
+    @property
+    def origin(self) -> Invoker | None:
+        """The session that instances belong to: this one, or the synchronous one around it."""
+        return self if self.facade is None else self.facade()
 
     @property
     def principal(self) -> Principal:

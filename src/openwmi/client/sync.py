@@ -179,6 +179,10 @@ class Session(Facade[AsyncSession]):
 
     _finish: Callable[[], Any] | None = None
 
+    def __init__(self, portal: Portal, wrapped: AsyncSession) -> None:
+        super().__init__(portal, wrapped)
+        wrapped.facade = weakref.ref(self)
+
     @property
     def start(self) -> Starting:
         """All verbs as running operations."""

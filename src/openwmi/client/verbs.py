@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
-from openwmi.cim import CimObject, CimType, Class, Instance, ObjectPath, TypedValue, fold
+from openwmi.cim import CimObject, CimType, Class, ObjectPath, TypedValue, fold
+from openwmi.cim import Instance as CimInstance
 from openwmi.cim.operation import Operation, Outcome
 from openwmi.cim.operations import (
     CallContext,
@@ -29,6 +30,8 @@ from openwmi.cim.operations import (
     PutInstance,
     Request,
 )
+from openwmi.client.methods import MethodResult, prepared
+from openwmi.client.objects import Instance, bound
 from openwmi.client.operation import AsyncOperation
 from openwmi.client.options import OperationOptions, checked_namespace, context_of
 from openwmi.errors import DeadlineExceeded, Error, InvalidParameter, NotFound, SyntaxProblem, WbemError
@@ -43,7 +46,7 @@ __all__ = ["Target", "Verbs"]
 
 T = TypeVar("T")
 
-Target = str | ObjectPath | Instance | Class
+Target = str | ObjectPath | CimInstance | Class
 """What an operation is about: a path, an instance, or (with keys) a class."""
 
 
@@ -59,7 +62,7 @@ class Verbs:
 
     async def __call__(self, request: Request, **options: Unpack[OperationOptions]) -> AsyncOperation[CimObject]:
         """Starts any request: the one way that all verbs take."""
-        return await self._start(request, options, _as_is)
+        return await self._start(request, options, self._object)
 
     # -- instances
 
@@ -68,20 +71,23 @@ class Verbs:
     ) -> AsyncOperation[Instance]:
         """The instance that a path names, or the one of a class with these keys."""
         path, namespace = _located(target, keys)
-        return await self._start(GetObject(path), options, _instance, _one_instance, namespace=namespace)
+        return await self._start(GetObject(path), options, self._instance, self._one_instance, namespace=namespace)
 
     async def enumerate_instances(
         self, class_name: str, **options: Unpack[OperationOptions]
     ) -> AsyncOperation[Instance]:
         """The instances of a class and, unless `polymorphism` is "shallow", of its subclasses."""
-        return await self._start(EnumerateInstances(class_name), options, _instance)
+        return await self._start(EnumerateInstances(class_name), options, self._instance)
 
     async def query_instances(
         self, query: str, *parameters: Any, **options: Unpack[OperationOptions]
-    ) -> AsyncOperation[CimObject]:
-        """What a WQL query selects. Each ``?`` stands for a parameter, quoted as its type needs."""
+    ) -> AsyncOperation[Instance]:
+        """What a WQL query selects. Each ``?`` stands for a parameter, quoted as its type needs.
+
+        A query for classes (``SELECT * FROM meta_class``) gives `Class` objects.
+        """
         text = str(parse(query, parameters)) if parameters else query
-        return await self._start(ExecQuery(text), options, _as_is)
+        return await self._start(ExecQuery(text), options, self._selected)
 
     async def associators(
         self,
@@ -92,13 +98,13 @@ class Verbs:
         role: str | None = None,
         result_role: str | None = None,
         **options: Unpack[OperationOptions],
-    ) -> AsyncOperation[CimObject]:
+    ) -> AsyncOperation[Instance]:
         """The objects that associations connect with an object (ASSOCIATORS OF)."""
         path, namespace = _parsed(target)
         query = AssociatorsQuery(
             path, association_class=association_class, result_class=result_class, role=role, result_role=result_role
         )
-        return await self._start(ExecQuery(str(query)), options, _as_is, namespace=namespace)
+        return await self._start(ExecQuery(str(query)), options, self._selected, namespace=namespace)
 
     async def references(
         self,
@@ -107,30 +113,32 @@ class Verbs:
         result_class: str | None = None,
         role: str | None = None,
         **options: Unpack[OperationOptions],
-    ) -> AsyncOperation[CimObject]:
+    ) -> AsyncOperation[Instance]:
         """The associations that lead to an object (REFERENCES OF)."""
         path, namespace = _parsed(target)
         query = ReferencesQuery(path, result_class=result_class, role=role)
-        return await self._start(ExecQuery(str(query)), options, _as_is, namespace=namespace)
+        return await self._start(ExecQuery(str(query)), options, self._selected, namespace=namespace)
 
     async def create_instance(
-        self, instance: Instance, **options: Unpack[OperationOptions]
+        self, instance: CimInstance, **options: Unpack[OperationOptions]
     ) -> AsyncOperation[ObjectPath]:
         """Creates an instance; the path that it got. WBEM_E_ALREADY_EXISTS if there is one with its keys."""
         return await self._put(instance, options, Flags.CREATE_ONLY)
 
     async def modify_instance(
-        self, instance: Instance, **options: Unpack[OperationOptions]
+        self, instance: CimInstance, **options: Unpack[OperationOptions]
     ) -> AsyncOperation[ObjectPath]:
         """Changes an instance, or of it only what the option `properties` names; `NotFound` if there is none."""
         return await self._put(instance, options, Flags.UPDATE_ONLY, namespace=instance.namespace)
 
-    async def put_instance(self, instance: Instance, **options: Unpack[OperationOptions]) -> AsyncOperation[ObjectPath]:
+    async def put_instance(
+        self, instance: CimInstance, **options: Unpack[OperationOptions]
+    ) -> AsyncOperation[ObjectPath]:
         """Creates an instance, or changes the one with its keys."""
         return await self._put(instance, options, 0)
 
     async def _put(
-        self, instance: Instance, options: OperationOptions, flags: int, *, namespace: str | None = None
+        self, instance: CimInstance, options: OperationOptions, flags: int, *, namespace: str | None = None
     ) -> AsyncOperation[ObjectPath]:
         options = options.copy()
         names = options.pop("properties", None)
@@ -167,7 +175,7 @@ class Verbs:
         *,
         options: OperationOptions | None = None,
         **more: Any,
-    ) -> AsyncOperation[dict[str, Any]]:
+    ) -> AsyncOperation[MethodResult]:
         """Calls a method of a class or an instance: its out-parameters by name, ReturnValue among them.
 
         The arguments, in `arguments` or by name, are given the types that the class declares. WBEM_E_INVALID_METHOD if
@@ -181,8 +189,14 @@ class Verbs:
         else:
             scope = OperationOptions(namespace=_slashed(namespace)) if namespace and "namespace" not in options else {}
             cls = await self._session.get_class(ObjectPath.parse(path).class_name, **scope)
-        request = ExecMethod(path, *_prepared(cls, method, given))
-        return await self._start(request, options, _no_object, _out_parameters, namespace=namespace)
+        request = ExecMethod(path, *prepared(cls, method, given))
+        origin = self._session.origin
+
+        def conclude(outcome: Outcome, found: CimObject | None) -> MethodResult:
+            values = Instance.bound(found, origin).to_dict() if isinstance(found, CimInstance) else {}
+            return MethodResult(values, f"{cls.name}.{request.method}")
+
+        return await self._start(request, options, _no_object, conclude, namespace=namespace)
 
     # -- classes
 
@@ -209,6 +223,23 @@ class Verbs:
         return await self._start(GetObject("__SystemClass"), options, _no_object, _nothing)
 
     # -- the one way
+
+    def _object(self, found: CimObject) -> CimObject:
+        return bound(found, self._session.origin)
+
+    def _selected(self, found: CimObject) -> Instance:
+        # A class, if the query was for classes: whoever asks that knows.
+        return cast("Instance", bound(found, self._session.origin))
+
+    def _instance(self, found: CimObject) -> Instance:
+        if isinstance(found, Class):
+            raise WbemError.of(WbemStatus.WBEM_E_INVALID_OBJECT_PATH, f"{found.name} is a class, not an instance")
+        return Instance.bound(found, self._session.origin)
+
+    def _one_instance(self, outcome: Outcome, found: CimObject | None) -> Instance:
+        if found is None:
+            raise NotFound("the server gave nothing")
+        return self._instance(found)
 
     async def _start(
         self,
@@ -282,7 +313,7 @@ def _located(target: Target, keys: Mapping[str, Any] | None, *, allow_class: boo
 
 def _parsed(target: Target) -> tuple[ObjectPath, str | None]:
     """The path, relative unless it names a computer, and the namespace that it names."""
-    if isinstance(target, Instance):
+    if isinstance(target, CimInstance):
         path = target.path
         if path is None:
             raise WbemError.of(WbemStatus.WBEM_E_INVALID_OBJECT_PATH, f"{target!r} lacks its keys, so it has no path")
@@ -297,31 +328,7 @@ def _slashed(namespace: str) -> str:
     return namespace.replace("\\", "/")
 
 
-def _prepared(cls: Class, method: str, given: Mapping[str, Any]) -> tuple[str, Instance | None]:
-    """The method by its own name, and its in-parameters as the class declares them."""
-    if method not in cls.methods:
-        raise WbemError.of(WbemStatus.WBEM_E_INVALID_METHOD, f"{cls.name} has no method {method}")
-    declared = cls.methods[method]
-    known = {} if declared.in_class is None else declared.in_class.properties
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        raise WbemError.of(
-            WbemStatus.WBEM_E_INVALID_METHOD_PARAMETERS, f"{cls.name}.{declared.name} takes no {', '.join(unknown)}"
-        )
-    return declared.name, None if declared.in_class is None else Instance(declared.in_class, given)
-
-
 # -- what comes of it
-
-
-def _as_is(found: CimObject) -> CimObject:
-    return found
-
-
-def _instance(found: CimObject) -> Instance:
-    if not isinstance(found, Instance):
-        raise WbemError.of(WbemStatus.WBEM_E_INVALID_OBJECT_PATH, f"{found.name} is a class, not an instance")
-    return found
 
 
 def _class(found: CimObject) -> Class:
@@ -332,12 +339,6 @@ def _class(found: CimObject) -> Class:
 
 def _no_object(found: CimObject) -> Any:
     return None
-
-
-def _one_instance(outcome: Outcome, found: CimObject | None) -> Instance:
-    if found is None:
-        raise NotFound("the server gave nothing")
-    return _instance(found)
 
 
 def _one_class(name: str) -> Callable[[Outcome, CimObject | None], Class]:
@@ -353,7 +354,7 @@ def _nothing(outcome: Outcome, found: CimObject | None) -> None:
     """A delete has no result but its end."""
 
 
-def _path_of(instance: Instance) -> Callable[[Outcome, CimObject | None], ObjectPath]:
+def _path_of(instance: CimInstance) -> Callable[[Outcome, CimObject | None], ObjectPath]:
     """The path that the server told, or, as few do for a synchronous put, the instance's own."""
 
     def conclude(outcome: Outcome, found: CimObject | None) -> ObjectPath:
@@ -362,7 +363,3 @@ def _path_of(instance: Instance) -> Callable[[Outcome, CimObject | None], Object
         return instance.relative_path or ObjectPath(instance.class_name)
 
     return conclude
-
-
-def _out_parameters(outcome: Outcome, found: CimObject | None) -> dict[str, Any]:
-    return found.to_dict() if isinstance(found, Instance) else {}
