@@ -25,13 +25,14 @@ from openwmi.cim import (
     Shape,
     fold,
 )
-from openwmi.errors import WbemError
+from openwmi.errors import DecodeError, WbemError
 from openwmi.status import WbemStatus
 from openwmi.wmio import (
     ClassPartCache,
     Decoration,
     ObjectFlags,
     decode_block,
+    decode_class_part,
     decode_instance_no_class,
     decode_object,
     encode_block,
@@ -113,6 +114,62 @@ def test_what_is_absent_is_left_out(data: st.DataObject) -> None:
     assert isinstance(found, Instance)
     assert list(found) == list(instance)
     assert found.values == [value for value in instance.values if value is not ABSENT]
+
+
+def test_partial_instances_share_their_shape() -> None:
+    cls = Class("A", properties=NameMap(Property(n, CimType.UINT8, origin="A") for n in "abcdefgh"))
+    partial = [Instance.of_values(cls.shape, [1, *[ABSENT] * 7]) for _ in range(2)]
+    assert encode_class_part(partial[0]) is encode_class_part(partial[1])
+    for mask in range(1, 200):  # what is remembered of a shape is bounded
+        encode_object(Instance.of_values(cls.shape, [i if mask >> i & 1 else ABSENT for i in range(8)]))
+    assert all(len(plan) <= 64 for plan in cls.shape.plans.values() if isinstance(plan, dict))
+
+
+class TestOnDemand:
+    @given(st.data())
+    def test_is_the_same(self, data: st.DataObject) -> None:
+        cls = without_methods(data.draw(strategies.classes()))
+        instance = data.draw(qualified(cls))
+        octets = encode_object(instance)
+        one, all_ = (decode_object(octets, on_demand=True) for _ in range(2))
+        assert isinstance(one, Instance)
+        assert isinstance(all_, Instance)
+        for name in cls.properties:
+            assert name in one
+            assert one[name] == instance[name]
+        assert (one.keys, one.namespace, one.server) == (instance.keys, instance.namespace, instance.server)
+        assert same(all_, instance)
+        assert same(one, instance)
+        assert pickle.loads(pickle.dumps(one)) == instance
+
+    def test_reads_only_what_is_asked_for(self) -> None:
+        cls = Class("A", properties=NameMap([Property("P", CimType.STRING), Property("Q", CimType.STRING)])).rooted()
+        data = encode_object(cls.new(P="good", Q="bad"))
+        broken = data.replace(b"\0bad", b"\7bad")
+        with pytest.raises(DecodeError):
+            decode_object(broken)
+        found = decode_object(broken, on_demand=True)
+        assert isinstance(found, Instance)
+        assert found["p"] == "good"
+        for _ in range(2):
+            with pytest.raises(DecodeError, match=r"A\.Q.*Encoded-String-Flag 7"):
+                found["Q"]
+            with pytest.raises(DecodeError, match=r"A\.Q.*Encoded-String-Flag 7"):
+                found.to_dict()
+        assert found["P"] == "good"
+
+    def test_can_be_changed(self) -> None:
+        cls = Class("A", properties=NameMap([Property("P", CimType.STRING, default="d"), Property("Q", CimType.UINT8)]))
+        found = decode_object(encode_object(cls.rooted().new(Q=1)), on_demand=True)
+        assert isinstance(found, Instance)
+        assert (found["P"], found.state("P"), found["__CLASS"]) == ("d", DEFAULT, "A")
+        found["Q"] = 2
+        assert found.to_dict() == {"P": "d", "Q": 2}
+        assert "Z" not in found
+        with pytest.raises(KeyError):
+            found["Z"]
+        with pytest.raises(AttributeError):
+            found.nothing  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_a_projection() -> None:
@@ -283,6 +340,29 @@ def test_inheritance_over_three_classes() -> None:
     ]
     # ClassOfOrigin counts from the root class down
     assert [encode_object(low).count(name) for name in (b"\0T\0", b"\0M\0", b"\0L\0")] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("default", [5, None])
+def test_a_property_that_is_overridden_is_inherited_all_the_same(default: int | None) -> None:
+    """2.2.32: it was first declared in the parent. Its NdTable and its qualifiers say that it is declared again."""
+    top = Class("T", properties=NameMap([Property("N", CimType.UINT8, default=3)])).rooted()
+    for qualifiers in (NameMap[Qualifier](), NameMap([Qualifier.of("read")])):
+        low = top.derive(
+            Class("L", properties=NameMap([Property("N", CimType.UINT8, False, default, None, qualifiers)]))
+        )
+        part = encode_class_part(low)
+        assert struct.pack("<IHII", CimType.UINT8 | 0x4000, 0, 0, 0) in part
+        found = decode_object(encode_object(low))
+        assert isinstance(found, Class)
+        assert found == low
+        assert not found.properties["N"].propagated
+        # Windows leaves the default's bit alone where only a qualifier is new.
+        at = part.index(struct.pack("<IHII", CimType.UINT8 | 0x4000, 0, 0, 0))
+        nd = bytearray(part)
+        table = 13 + 4 + len(b"\0T\0") + 4 + 4 + 4 + 8
+        nd[table] |= 2
+        assert at > table
+        assert decode_class_part(bytes(nd)).properties[0].propagated == (not qualifiers)
 
 
 def test_the_wrong_parent_is_refused() -> None:

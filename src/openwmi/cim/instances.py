@@ -30,6 +30,7 @@ class Unset(Enum):
     ABSENT = "absent"
 
 
+_NO_QUALIFIERS: Final[Qualifiers] = NameMap()
 DEFAULT: Final = Unset.DEFAULT
 ABSENT: Final = Unset.ABSENT
 
@@ -129,7 +130,7 @@ class Instance:
         made.values = values
         made.namespace = namespace
         made.server = server
-        made.qualifiers = NameMap()
+        made.qualifiers = _NO_QUALIFIERS
         made.property_qualifiers = {}
         return made
 

@@ -11,10 +11,12 @@ from openwmi.wmio.objects import (
     decode_class_part,
     decode_instance_no_class,
     decode_object,
+    decode_refreshed,
     encode_block,
     encode_class_part,
     encode_instance_no_class,
     encode_object,
+    encode_refreshed,
 )
 from openwmi.wmio.plans import ClassPartCache
 
@@ -26,8 +28,10 @@ __all__ = [
     "decode_class_part",
     "decode_instance_no_class",
     "decode_object",
+    "decode_refreshed",
     "encode_block",
     "encode_class_part",
     "encode_instance_no_class",
     "encode_object",
+    "encode_refreshed",
 ]

@@ -3,6 +3,9 @@
 Two things are as real bytes have them, not as the text of the specification does: ClassOfOrigin counts from the *top*
 of the derivation (0 is the root class, the class itself comes last), and the NdTable is in the order of declaration,
 not in that of the PropertyLookupTable.
+
+A property that the class overrides is Inherited all the same, since it first stood in an ancestor (2.2.32). What tells
+it from one that came down unchanged is a default or a qualifier of the class's own.
 """
 
 from __future__ import annotations
@@ -17,9 +20,9 @@ from openwmi.wmio.layout import (
     ARRAY,
     CLASS_HEADER,
     INHERITED,
-    NO_REFERENCE,
     PROPERTY_INFO,
     PROPERTY_LOOKUP,
+    SINGLE,
     U32,
     Decoration,
     code_of,
@@ -27,7 +30,7 @@ from openwmi.wmio.layout import (
 from openwmi.wmio.plans import PLAN, Plan, lookup_order
 from openwmi.wmio.qualifiers import read_qualifiers, read_type, split_cimtype, with_cimtype
 from openwmi.wmio.reading import Cursor, Scope, open_heap
-from openwmi.wmio.writing import HeapWriter, Nesting, encode_string, qualifier_set_size
+from openwmi.wmio.writing import HeapWriter, Nesting, encode_class_name, encode_string, qualifier_set_size
 
 __all__ = ["plan_of", "read_class_part"]
 
@@ -92,6 +95,7 @@ class _Reader:
         self.name = self.heap.string(self.name_reference, "ClassPart.ClassNameRef") or ""
         qualifiers = read_qualifiers(self.class_qualifiers, self.heap)
         found = sorted((self._property(*lookup) for lookup in self.lookups), key=lambda f: f.order)
+        self.heap.close()
         try:
             properties = NameMap(f.declared for f in found)
         except ValueError as problem:
@@ -105,7 +109,7 @@ class _Reader:
             server=decoration.server,
             namespace=decoration.namespace,
         )
-        return Plan.of(cls.shape, part, encode_string(self.name) if self.name else b"", self._table_order(found))
+        return Plan.of(cls.shape, part, encode_class_name(self.name), self._table_order(found))
 
     def _field(self, name: str) -> str:
         return f"{self.name or 'ClassPart'}.{name}"
@@ -117,14 +121,17 @@ class _Reader:
         at = cursor.at
         number, order, offset, origin = cursor.unpack(PROPERTY_INFO, "PropertyType")
         window = cursor.window("PropertyQualifierSet")
-        self.heap.spend(window.end - at, at, cursor.field)
+        self.heap.claim(at, window.end, cursor.field)
         type_, is_array = read_type(number & ~INHERITED, at, f"{field}.PropertyType")
         window.field = field
         type_, class_name, qualifiers = split_cimtype(type_, read_qualifiers(window, self.heap))
-        propagated = bool(number & INHERITED)
-        default = self._default(type_, is_array, order, offset, field, at)
+        if order >= len(self.lookups):
+            raise DecodeError(f"{field}.DeclarationOrder", at, f"{order} of {len(self.lookups)} properties")
+        state = self.data[self.nd_at + order // 4] >> order % 4 * 2
+        default = self._default(type_, is_array, bool(state & 1), offset, field, at)
+        unchanged = bool(number & INHERITED and state & 2) and all(q.propagated for q in qualifiers.each())
         declared = Property(
-            name, type_, is_array, default, class_name, qualifiers, self._origin(origin, propagated), propagated
+            name, type_, is_array, default, class_name, qualifiers, self._origin(origin, unchanged), unchanged
         )
         return _Found(declared, order, offset, at)
 
@@ -134,13 +141,11 @@ class _Reader:
             return self.derivation[-1 - index]
         return "" if propagated else self.name
 
-    def _default(self, type_: CimType, is_array: bool, order: int, offset: int, field: str, at: int) -> CimValue:
-        if order >= len(self.lookups):
-            raise DecodeError(f"{field}.DeclarationOrder", at, f"{order} of {len(self.lookups)} properties")
-        slot = struct.Struct("<" + code_of(type_, is_array))
+    def _default(self, type_: CimType, is_array: bool, null: bool, offset: int, field: str, at: int) -> CimValue:
+        slot = U32 if is_array else SINGLE[type_]
         if offset + slot.size > self.table_end - self.table_at:
             raise DecodeError(f"{field}.ValueTableOffset", at, f"{offset} is outside the value table")
-        if self.data[self.nd_at + order // 4] >> order % 4 * 2 & 1:
+        if null:
             return None
         (raw,) = slot.unpack_from(self.data, self.table_at + offset)
         return self.heap.value(raw, type_, is_array, field)
@@ -187,7 +192,7 @@ def plan_of(shape: Shape, nesting: Nesting) -> Plan:
     known: Plan | None = shape.plans.get(PLAN)
     if known is not None:
         return known
-    name = encode_string(shape.cls.name) if shape.cls.name else b""
+    name = encode_class_name(shape.cls.name)
     return Plan.of(shape, _Writer(shape, nesting).write(), name, range(len(shape.properties)))
 
 
@@ -202,7 +207,7 @@ class _Writer:
 
     def write(self) -> bytes:
         cls, heap = self.cls, self.heap
-        name = heap.name(cls.name) if cls.name else NO_REFERENCE
+        name = heap.class_name(cls.name)
         derivation = b"".join(_encode_derived(ancestor) for ancestor in cls.derivation)
         qualifiers = heap.qualifier_set(cls.qualifiers)
         offsets, table_size = self._offsets()
@@ -216,7 +221,7 @@ class _Writer:
                 U32.pack(len(lookups)),
                 *lookups,
                 table,
-                heap.encode(),
+                *heap.parts(),
             )
         )
         assert len(table) == (len(lookups) + 3) // 4 + table_size
@@ -234,8 +239,9 @@ class _Writer:
         qualifiers = with_cimtype(declared)
         name = self.heap.name(declared.name)
         info = self.heap.put(bytes(PROPERTY_INFO.size + qualifier_set_size(qualifiers)))
-        type_ = declared.type | (ARRAY if declared.is_array else 0) | (INHERITED if declared.propagated else 0)
         origin = self.origins.get(fold(declared.origin), len(self.origins))
+        inherited = declared.propagated or origin < len(self.origins)
+        type_ = declared.type | (ARRAY if declared.is_array else 0) | (INHERITED if inherited else 0)
         written = PROPERTY_INFO.pack(type_, order, offset, origin) + self.heap.qualifier_set(qualifiers)
         self.heap.data[info : info + len(written)] = written
         return PROPERTY_LOOKUP.pack(name, info)

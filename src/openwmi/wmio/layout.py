@@ -64,6 +64,7 @@ CODES: Final[dict[CimType, str]] = {
 SINGLE: Final = {type_: struct.Struct("<" + code) for type_, code in CODES.items()}
 TEXTS: Final = frozenset({CimType.STRING, CimType.DATETIME, CimType.REFERENCE})
 REFERENCED: Final = TEXTS | {CimType.OBJECT}
+FINISHED: Final = frozenset({CimType.BOOLEAN, CimType.CHAR16})  # numbers on the wire, but not in the model
 TYPES: Final = {type_.value: type_ for type_ in CimType}
 
 

@@ -36,6 +36,7 @@ def read_methods(cursor: Cursor, scope: Scope, chain: tuple[str, ...]) -> NameMa
     at = window.skip(count * METHOD.size, f"MethodCount of {count}")
     heap = open_heap(window, scope)
     found = [_read_method(METHOD.unpack_from(window.data, at + METHOD.size * i), heap, chain) for i in range(count)]
+    heap.close()
     try:
         return NameMap(found)
     except ValueError as problem:
@@ -51,7 +52,7 @@ def _read_method(raw: tuple[int, ...], heap: Heap, chain: tuple[str, ...]) -> Me
         cursor = heap.cursor(qualifiers_at, f"{field}.MethodQualifiers")
         at = cursor.at
         window = cursor.window("MethodQualifiers")
-        heap.spend(cursor.at - at, at, field)
+        heap.claim(at, cursor.at, field)
         window.field = field
         qualifiers = read_qualifiers(window, heap)
     inputs = _read_signature(input_at, heap, f"{field}.InputSignature")
@@ -75,7 +76,7 @@ def _read_signature(reference: int, heap: Heap, field: str) -> dict[str, Propert
     cursor = heap.cursor(reference, field)
     at = cursor.at
     block = cursor.block("MethodSignatureBlock")
-    heap.spend(cursor.at - at, at, field)
+    heap.claim(at, cursor.at, field)
     if block.at == block.end:
         return {}
     block.field = field
@@ -124,9 +125,8 @@ def write_methods(cls: Class, nesting: Nesting) -> bytes:
     heap = HeapWriter(nesting)
     origins = {fold(name): i for i, name in enumerate(reversed(cls.derivation))}
     described = b"".join(_write_method(method, heap, origins) for method in cls.methods.each())
-    items = heap.encode()
-    length = METHODS_HEADER.size + len(described) + len(items)
-    return METHODS_HEADER.pack(length, len(cls.methods), 0) + described + items
+    body = b"".join((described, *heap.parts()))
+    return METHODS_HEADER.pack(METHODS_HEADER.size + len(body), len(cls.methods), 0) + body
 
 
 def _write_method(method: Method, heap: HeapWriter, origins: dict[str, int]) -> bytes:

@@ -13,22 +13,30 @@ from typing import Final, TypeVar
 from openwmi.cim import CimObject, Class, Instance, Method, NameMap, Property, Qualifiers, Shape, fold
 from openwmi.errors import DecodeError
 from openwmi.wmio.class_parts import plan_of, read_class_part
-from openwmi.wmio.instance_parts import present_shape, read_instance_part, write_instance_part
-from openwmi.wmio.layout import LENGTH_TOLERANCE, SIGNATURE, UNIT_HEADER, Decoration, ObjectFlags
+from openwmi.wmio.instance_parts import (
+    present_shape,
+    read_instance_body,
+    read_instance_part,
+    write_instance_body,
+    write_instance_part,
+)
+from openwmi.wmio.layout import HEAP_FLAG, LENGTH_TOLERANCE, SIGNATURE, U32, UNIT_HEADER, Decoration, ObjectFlags
 from openwmi.wmio.methods import read_methods, write_methods
-from openwmi.wmio.plans import ClassPartCache, Plan
+from openwmi.wmio.plans import ClassPartCache
 from openwmi.wmio.reading import Cursor, Scope
-from openwmi.wmio.writing import Nesting, encode_string, unfit
+from openwmi.wmio.writing import HeapWriter, Nesting, encode_string, unfit
 
 __all__ = [
     "decode_block",
     "decode_class_part",
     "decode_instance_no_class",
     "decode_object",
+    "decode_refreshed",
     "encode_block",
     "encode_class_part",
     "encode_instance_no_class",
     "encode_object",
+    "encode_refreshed",
 ]
 
 _NOWHERE: Final = Decoration()
@@ -44,8 +52,11 @@ E = TypeVar("E", Property, Method)
 # -- decoding
 
 
-def decode_object(data: bytes, *, cache: ClassPartCache | None = None) -> CimObject:
+def decode_object(data: bytes, *, cache: ClassPartCache | None = None, on_demand: bool = False) -> CimObject:
     """The class or instance in an EncodingUnit (2.2.1), at its server and namespace as far as it tells them.
+
+    An instance read `on_demand` looks its values up as they are asked for. Then a mistake in its heap is a
+    `DecodeError` of whoever reads the value, so this is for a reader of results, not for a server's boundary.
 
     ObjectEncodingLength may differ from the bytes that are there by a few, as it does in the specification's own
     examples (16 less in section 3, 2 more in 3.2): what is lacking then, or too much, can only be slack behind the
@@ -58,12 +69,17 @@ def decode_object(data: bytes, *, cache: ClassPartCache | None = None) -> CimObj
     if abs(len(data) - cursor.at - length) > LENGTH_TOLERANCE:
         raise DecodeError("EncodingUnit.ObjectEncodingLength", 4, f"{length}, but {len(data) - cursor.at} bytes follow")
     cursor.end = min(cursor.end, cursor.at + length)
-    return _read_block(cursor, _scope(cache))
+    return _read_block(cursor, _scope(cache), on_demand)
 
 
-def decode_block(data: bytes, *, cache: ClassPartCache | None = None) -> CimObject:
-    """The class or instance in an ObjectBlock (2.2.5) that is all of `data`, but for slack at its end."""
-    return _read_block(Cursor(data, 0, len(data), "ObjectBlock"), _scope(cache))
+def decode_block(
+    data: bytes, at: int = 0, end: int | None = None, *, cache: ClassPartCache | None = None, on_demand: bool = False
+) -> CimObject:
+    """The class or instance in an ObjectBlock (2.2.5) that is all of `data[at:end]`, but for slack at its end.
+
+    `on_demand` as for `decode_object`.
+    """
+    return _read_block(Cursor(data, at, len(data) if end is None else end, "ObjectBlock"), _scope(cache), on_demand)
 
 
 def decode_class_part(data: bytes, *, cache: ClassPartCache | None = None) -> Shape:
@@ -71,16 +87,49 @@ def decode_class_part(data: bytes, *, cache: ClassPartCache | None = None) -> Sh
     return read_class_part(Cursor(data, 0, len(data), "ClassPart"), _scope(cache)).shape
 
 
-def decode_instance_no_class(data: bytes, shape: Shape, *, cache: ClassPartCache | None = None) -> Instance:
-    """The instance in an EncodingUnitInstanceNoClass (2.2.3); `shape` is that of the instance that came with its class.
+def decode_instance_no_class(
+    data: bytes,
+    shape: Shape,
+    at: int = 0,
+    end: int | None = None,
+    *,
+    cache: ClassPartCache | None = None,
+    on_demand: bool = False,
+) -> Instance:
+    """The instance in an EncodingUnitInstanceNoClass (2.2.3), which is `data[at:end]`.
 
-    `decode_block(...).shape` is that shape: it remembers the class part it was read from.
+    `shape` is that of the instance that came with its class, `decode_block(...).shape`: it remembers the class part it
+    was read from. `on_demand` as for `decode_object`.
     """
-    cursor = Cursor(data, 0, len(data), "EncodingUnitInstanceNoClass")
+    cursor = Cursor(data, at, len(data) if end is None else end, "EncodingUnitInstanceNoClass")
     is_class, decoration = _read_start(cursor)
     if is_class:
-        raise DecodeError("EncodingUnitInstanceNoClass.ObjectFlags", 0, "a class, where an instance is due")
-    return read_instance_part(cursor, plan_of(shape, Nesting(_write_block)), _scope(cache), decoration)
+        raise DecodeError("EncodingUnitInstanceNoClass.ObjectFlags", at, "a class, where an instance is due")
+    scope = _scope(cache)
+    plan = plan_of(shape, Nesting(_write_block))
+    if decoration != (shape.cls.server, shape.cls.namespace):
+        # The class is to be read as if it stood behind this decoration, so it comes from there as well.
+        plan = read_class_part(Cursor(plan.part, 0, len(plan.part), cursor.field), scope, decoration)
+    return read_instance_part(cursor, plan, scope, decoration, on_demand=on_demand)
+
+
+def decode_refreshed(data: bytes, shape: Shape, *, cache: ClassPartCache | None = None) -> Instance:
+    """The instance in a RefreshedSingleInstance (MS-WMI 2.2.19), whose class and place are known from elsewhere.
+
+    The size in front may or may not count the four octets of HeapLength: the text does not say which. Either way the
+    heap must end where `data` does.
+    """
+    field = "RefreshedSingleInstance"
+    cursor = Cursor(data, 0, len(data), field)
+    size = cursor.u32("InstanceHeapSize")
+    ends = [U32.unpack_from(data, len(data) - 4 - n)[0] for n in (size, size - 4) if 0 <= n <= len(data) - 8]
+    if not {HEAP_FLAG | size, HEAP_FLAG | (size - 4)}.intersection(ends):
+        raise DecodeError(f"{field}.InstanceHeapSize", 0, f"no heap of {size} bytes is at the end")
+    place = Decoration(shape.cls.server, shape.cls.namespace)
+    made = read_instance_body(cursor, plan_of(shape, Nesting(_write_block)), _scope(cache), place)
+    if cursor.at != len(data):
+        raise DecodeError(field, cursor.at, f"{len(data) - cursor.at} bytes are left over")
+    return made
 
 
 def _scope(cache: ClassPartCache | None) -> Scope:
@@ -100,12 +149,12 @@ def _read_start(cursor: Cursor) -> tuple[bool, Decoration]:
     return kind == _CLASS, Decoration(server or None, cursor.string("DecNamespaceName") or None)
 
 
-def _read_block(cursor: Cursor, scope: Scope) -> CimObject:
+def _read_block(cursor: Cursor, scope: Scope, on_demand: bool = False) -> CimObject:
     is_class, decoration = _read_start(cursor)
     if is_class:
         return _read_class(cursor, scope, decoration)
     plan = read_class_part(cursor, scope, decoration)
-    return read_instance_part(cursor, plan, scope, decoration)
+    return read_instance_part(cursor, plan, scope, decoration, on_demand=on_demand)
 
 
 def _read_class(cursor: Cursor, scope: Scope, decoration: Decoration) -> Class:
@@ -169,23 +218,29 @@ def encode_block(
     start = _start(obj, decoration, flags)
     if isinstance(obj, Class):
         return start + _write_class(obj, parent, nesting)
-    plan = _instance_plan(obj, nesting)
-    return b"".join((start, plan.part, write_instance_part(obj, plan, nesting)))
+    plan, part = write_instance_part(obj, nesting)
+    return b"".join((start, plan.part, part))
 
 
 def encode_class_part(obj: CimObject | Shape) -> bytes:
     """The ClassPart (2.2.15) that instances of a class, or instances like this one, are sent with."""
     nesting = Nesting(_write_block)
     if isinstance(obj, Instance):
-        return _instance_plan(obj, nesting).part
+        return plan_of(present_shape(obj), nesting).part
     return plan_of(obj.shape if isinstance(obj, Class) else obj, nesting).part
 
 
 def encode_instance_no_class(instance: Instance, *, decoration: Decoration | None = None) -> bytes:
     """`instance` as an EncodingUnitInstanceNoClass (2.2.3): its class part is known from one sent before."""
     nesting = Nesting(_write_block)
-    part = write_instance_part(instance, _instance_plan(instance, nesting), nesting)
-    return _start(instance, decoration, ObjectFlags.NONE) + part
+    return _start(instance, decoration, ObjectFlags.NONE) + write_instance_part(instance, nesting)[1]
+
+
+def encode_refreshed(instance: Instance) -> bytes:
+    """`instance` as a RefreshedSingleInstance (MS-WMI 2.2.19); the size in front is that of the whole InstanceHeap."""
+    heap = HeapWriter(Nesting(_write_block))
+    _, body = write_instance_body(instance, plan_of(instance.shape, heap.nesting), heap)
+    return U32.pack(4 + len(heap.data)) + body
 
 
 def _write_block(obj: CimObject, nesting: Nesting) -> bytes:
@@ -193,8 +248,8 @@ def _write_block(obj: CimObject, nesting: Nesting) -> bytes:
     start = _start(obj, None, ObjectFlags.NONE)
     if isinstance(obj, Class):
         return start + _write_class(obj, None, nesting)
-    plan = _instance_plan(obj, nesting)
-    return b"".join((start, plan.part, write_instance_part(obj, plan, nesting)))
+    plan, part = write_instance_part(obj, nesting)
+    return b"".join((start, plan.part, part))
 
 
 def _start(obj: CimObject, decoration: Decoration | None, flags: ObjectFlags) -> bytes:
@@ -203,10 +258,6 @@ def _start(obj: CimObject, decoration: Decoration | None, flags: ObjectFlags) ->
     if not (server or namespace):
         return bytes((octet,))
     return bytes((octet | _DECORATED,)) + encode_string(server or "") + encode_string(namespace or "")
-
-
-def _instance_plan(instance: Instance, nesting: Nesting) -> Plan:
-    return plan_of(present_shape(instance), nesting)
 
 
 def _write_class(cls: Class, parent: Class | None, nesting: Nesting) -> bytes:

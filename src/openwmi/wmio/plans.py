@@ -11,33 +11,30 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 from openwmi.cim import CimType, Shape, fold
-from openwmi.wmio.layout import REFERENCED, Decoration, code_of
+from openwmi.wmio.layout import FINISHED, REFERENCED, TEXTS, Decoration, code_of
 
 __all__ = ["ClassPartCache", "Plan", "Slot"]
 
 PLAN: Final = "wmio"  # the key in Shape.plans
-_PLAIN_TEXTS: Final = frozenset({CimType.STRING, CimType.REFERENCE})
-_COMPLEX: Final = frozenset({CimType.DATETIME, CimType.OBJECT, CimType.BOOLEAN, CimType.CHAR16})
+Arrangement = Callable[[Sequence[Any]], tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A slot of the value table that holds neither a number nor a string. `index` counts the shape's properties."""
+    """What one property's slot of the value table holds. `index` counts the shape's properties."""
 
     index: int
     type: CimType
     is_array: bool
-    label: str
-
-    @property
-    def is_reference(self) -> bool:
-        """Whether it holds a HeapRef."""
-        return self.is_array or self.type in REFERENCED
+    label: str  # how errors name the property
+    is_reference: bool  # whether it is a HeapRef
+    is_text: bool  # whether that leads to an Encoded-String
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +44,13 @@ class Plan:
     shape: Shape
     part: bytes  # the ClassPart, its EncodingLength included
     name: bytes  # the class name as an Encoded-String, b"" if it has none
-    nd_size: int
+    plain: bytes  # an NdTable that says of every property that it has a value
     table: struct.Struct
-    order: tuple[int, ...] | None  # for each table slot its property; None if they are in the same order
-    texts: tuple[int, ...]  # the properties that are strings or references
+    to_table: Arrangement | None  # puts the properties into the order of the table's slots; None if that is theirs
+    from_table: Arrangement | None  # and back
+    slots: tuple[Slot, ...]  # by property
+    texts: tuple[int, ...]  # the properties that are strings, references or datetimes
+    datetimes: tuple[int, ...]
     others: tuple[Slot, ...]  # those that are anything else than a plain number
     lookup: tuple[int, ...]  # the properties in the order of the PropertyLookupTable
 
@@ -58,25 +58,35 @@ class Plan:
     def of(cls, shape: Shape, part: bytes, name: bytes, order: Sequence[int]) -> Plan:
         """The plan for `shape`, whose value table holds the properties in that `order`; remembered by the shape."""
         properties = shape.properties
-        slots = [Slot(i, p.type, p.is_array, f"{shape.cls.name}.{p.name}") for i, p in enumerate(properties)]
+        slots = tuple(
+            Slot(
+                index=i,
+                type=p.type,
+                is_array=p.is_array,
+                label=f"{shape.cls.name}.{p.name}",
+                is_reference=p.is_array or p.type in REFERENCED,
+                is_text=not p.is_array and p.type in TEXTS,
+            )
+            for i, p in enumerate(properties)
+        )
         codes = "".join(code_of(properties[i].type, properties[i].is_array) for i in order)
+        same = list(order) == list(range(len(properties)))
         made = cls(
             shape=shape,
             part=part,
             name=name,
-            nd_size=(len(properties) + 3) // 4,
+            plain=bytes((len(properties) + 3) // 4),
             table=struct.Struct("<" + codes),
-            order=None if list(order) == list(range(len(properties))) else tuple(order),
-            texts=tuple(s.index for s in slots if s.type in _PLAIN_TEXTS and not s.is_array),
-            others=tuple(s for s in slots if s.type in _COMPLEX or s.is_array),
+            to_table=None if same else itemgetter(*order),
+            from_table=None if same else itemgetter(*sorted(range(len(order)), key=order.__getitem__)),
+            slots=slots,
+            texts=tuple(s.index for s in slots if s.is_text),
+            datetimes=tuple(s.index for s in slots if s.is_text and s.type is CimType.DATETIME),
+            others=tuple(s for s in slots if not s.is_text and (s.is_reference or s.type in FINISHED)),
             lookup=lookup_order(shape),
         )
         shape.plans[PLAN] = made
         return made
-
-    def label(self, index: int) -> str:
-        """How errors name a property."""
-        return f"{self.shape.cls.name}.{self.shape.properties[index].name}"
 
     def at(self, shape: Shape) -> Plan:
         """This plan for an equal shape, of the class as found elsewhere or with its methods."""

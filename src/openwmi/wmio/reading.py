@@ -3,9 +3,9 @@
 Nothing here copies the input: every reader works on the whole `bytes` and absolute offsets, so an error names the
 place in what the peer sent. All raise `DecodeError`.
 
-Heap items must not be shared (2.2.66), so the bytes of all items read out of a heap cannot add up to more than the heap
-has. `Heap` counts them: that proves an overlap where there is a large one, and bounds what a hostile heap, with many
-references to one large item, can make of few bytes. Objects within objects are bounded in depth.
+Heap items must not be shared (2.2.66), so whoever reads one claims its bytes. `Heap` counts them, which bounds what a
+hostile heap with many references to one large item can make of few bytes, and when all is read it compares the claims,
+which finds any overlap. Objects within objects are bounded in depth.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from openwmi.wmio.layout import (
     CODES,
     DICTIONARY,
     DICTIONARY_FLAG,
+    FINISHED,
     HEAP_FLAG,
     HEAP_LENGTH_MASK,
     MAX_DEPTH,
@@ -140,16 +141,32 @@ def open_heap(cursor: Cursor, scope: Scope) -> Heap:
 
 
 class Heap:
-    """One heap: what references lead to. Each byte of it is read at most once."""
+    """One heap: what references lead to. `close` it when all that belongs to it is read.
 
-    __slots__ = ("data", "end", "left", "scope", "start")
+    Items that are claimed in the order in which they stand cannot overlap, so only those that come `late`, before the
+    `edge` that the others have reached, are counted, and make `close` compare all claims.
+    """
+
+    __slots__ = ("_spare", "claims", "data", "edge", "end", "late", "scope", "start")
 
     def __init__(self, data: bytes, start: int, end: int, scope: Scope) -> None:
         self.data = data
         self.start = start
         self.end = end
-        self.left = end - start
         self.scope = scope
+        self.claims: list[tuple[int, int, str]] = []
+        self.edge = start
+        self.late = False
+        self._spare = end - start
+
+    def again(self) -> Heap:
+        """The same heap, as far as it is read: what is claimed of the one is not claimed of the other."""
+        made = Heap(self.data, self.start, self.end, self.scope)
+        made.claims = self.claims.copy()
+        made.edge = self.edge
+        made.late = self.late
+        made._spare = self._spare
+        return made
 
     def item(self, reference: int, field: str) -> int:
         """Where the item that `reference` points to stands in the data."""
@@ -159,14 +176,34 @@ class Heap:
             )
         return self.start + reference
 
-    def spend(self, size: int, at: int, field: str) -> None:
-        """Counts `size` bytes at `at` as read."""
-        self.left -= size
-        if self.left < 0:
+    def claim(self, at: int, stop: int, field: str) -> None:
+        """Says that the bytes from `at` to `stop` are the item of `field`, and of nothing else."""
+        self.claims.append((at, stop, field))
+        if at >= self.edge:
+            self.edge = stop
+        else:
+            self.claim_late(at, stop, field)
+
+    def claim_late(self, at: int, stop: int, field: str) -> None:
+        """Counts an item that stands before the edge, without keeping the claim."""
+        self.late = True
+        self._spare -= stop - at
+        if self._spare < 0:
             raise DecodeError(field, at, "heap items overlap")
 
+    def close(self) -> None:
+        """Raises `DecodeError` if two items share bytes."""
+        if not self.late:
+            return
+        self.claims.sort()
+        edge = 0
+        for at, stop, field in self.claims:
+            if at < edge:
+                raise DecodeError(field, at, "heap items overlap")
+            edge = stop
+
     def cursor(self, reference: int, field: str) -> Cursor:
-        """A cursor from the item on. What is read through it is to be `spend`ed."""
+        """A cursor from the item on. What is read through it is to be claimed."""
         return Cursor(self.data, self.item(reference, field), self.end, field)
 
     def string(self, reference: int, field: str) -> str | None:
@@ -180,7 +217,7 @@ class Heap:
             return DICTIONARY[ordinal]
         at = self.item(reference, field)
         text, stop = read_string(self.data, at, self.end, field)
-        self.spend(stop - at, at, field)
+        self.claim(at, stop, field)
         return text
 
     def name(self, reference: int, field: str) -> str:
@@ -193,8 +230,10 @@ class Heap:
     def datetime(self, reference: int, field: str) -> DateTime | None:
         """The datetime whose text a reference points to."""
         text = self.string(reference, field)
-        if text is None:
-            return None
+        return None if text is None else self.as_datetime(text, field)
+
+    def as_datetime(self, text: str, field: str) -> DateTime:
+        """The datetime that `text` out of this heap spells."""
         try:
             return DateTime(text)
         except SyntaxProblem as problem:
@@ -207,7 +246,7 @@ class Heap:
         cursor = self.cursor(reference, field)
         at = cursor.at
         block = cursor.block(field)
-        self.spend(cursor.at - at, at, field)
+        self.claim(at, cursor.at, field)
         return self.scope.embedded(block)
 
     def array(self, reference: int, type_: CimType, field: str) -> CimValue:
@@ -219,7 +258,7 @@ class Heap:
         count = cursor.u32("ArrayCount")
         size = count * SINGLE[type_].size
         start = cursor.skip(size, f"ArrayCount of {count} {type_name(type_)}")
-        self.spend(4 + size, at, field)
+        self.claim(at, cursor.at, field)
         if type_ is CimType.UINT8:
             return self.data[start : start + size]
         raw = struct.unpack_from(f"<{count}{CODES[type_]}", self.data, start)
@@ -242,9 +281,6 @@ class Heap:
             return self.reader(type_)(raw, field)
         made: CimValue = finished(raw, type_)
         return made
-
-
-FINISHED = frozenset({CimType.BOOLEAN, CimType.CHAR16})
 
 
 def finished(raw: Any, type_: CimType) -> Any:

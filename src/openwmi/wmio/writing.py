@@ -29,7 +29,7 @@ from openwmi.wmio.layout import (
     U32,
 )
 
-__all__ = ["HeapWriter", "Nesting", "encode_string"]
+__all__ = ["HeapWriter", "Nesting", "encode_class_name", "encode_string"]
 
 
 class Nesting:
@@ -60,6 +60,11 @@ def mismatch(what: str, value: Any, type_: CimType, is_array: bool) -> WbemError
     return WbemError.of(WbemStatus.WBEM_E_TYPE_MISMATCH, f"{what}: no {type_name(type_, is_array)}, but {shown}")
 
 
+def encode_class_name(name: str) -> bytes:
+    """What stands in a heap for a class's name; nothing, if it has none or the dictionary has it."""
+    return b"" if not name or name in DICTIONARY_REFERENCES else encode_string(name)
+
+
 def encode_string(text: str) -> bytes:
     """`text` as an Encoded-String (2.2.78): one byte a character if that is possible, else two."""
     if "\0" in text:
@@ -79,9 +84,9 @@ class HeapWriter:
         self.data = bytearray()
         self.nesting = nesting
 
-    def encode(self) -> bytes:
+    def parts(self) -> tuple[bytes, bytearray]:
         """HeapLength and the items."""
-        return U32.pack(HEAP_FLAG | len(self.data)) + self.data
+        return U32.pack(HEAP_FLAG | len(self.data)), self.data
 
     def put(self, item: bytes) -> int:
         """Adds an item."""
@@ -93,6 +98,10 @@ class HeapWriter:
         """Adds a name, unless the dictionary has it (2.2.80)."""
         known = DICTIONARY_REFERENCES.get(text)
         return self.put(encode_string(text)) if known is None else known
+
+    def class_name(self, text: str) -> int:
+        """Adds the name of a class, which may have none (2.2.11)."""
+        return self.name(text) if text else NO_REFERENCE
 
     def text(self, text: str | None) -> int:
         """Adds a string that is a value.
