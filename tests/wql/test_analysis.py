@@ -231,8 +231,9 @@ def test_projections_that_are_refused(properties: str) -> None:
 
 def test_event_queries_are_no_data_queries() -> None:
     for text in ("SELECT * FROM Test_Thing WITHIN 5", "SELECT * FROM Test_Thing GROUP WITHIN 5"):
-        with pytest.raises(WqlError, match="queries for events"):
+        with pytest.raises(WqlError, match="queries for events") as caught:
             selected(text)
+        assert caught.value.status == WbemStatus.WBEM_E_NOT_SUPPORTED
 
 
 @pytest.mark.parametrize(
@@ -243,15 +244,59 @@ def test_event_queries_are_no_data_queries() -> None:
         ("Id = 1 OR Name = 'x'", {}),
         ("NOT Id = 1", {}),
         ("Id <> 1", {}),
-        ("Id = '1'", {}),
-        ("Id = TRUE", {}),
-        ("On = 1", {}),
+        ("Id = '1'", {"Id": 1}),
+        ("Id = TRUE", {"Id": 1}),
+        ("Id = 1.0 AND On = 1 AND Letter = 'x'", {"Id": 1, "On": True, "Letter": "x"}),
+        ("Id = 1.5", {}),
+        ("Load = 1", {}),
+        ("Tags IS NULL", {}),
+        ("Name LIKE 'x'", {"Name": "x"}),
+        ("Name LIKE 'x%'", {}),
+        ("Id = 1 AND Id = 2", {"Id": 1}),
         ("Child.Id = 1", {}),
         ("__CLASS = 'X'", {}),
     ],
 )
 def test_equalities_that_every_match_has(where: str, expected: dict[str, Any]) -> None:
     assert dict(plan(where).equalities) == expected
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("Id > 5 AND NOT Id = 7", [("Id", ">", 5)]),
+        ("5 >= Id AND Name IS NULL", [("Id", "<=", 5), ("Name", "=", None)]),
+        ("Tags IS NOT NULL AND Size < '0x10'", [("Tags", "<>", None), ("Size", "<", 16)]),
+        ("Name LIKE 'ab[c]longer%d_'", [("Name", "contains", "longer")]),
+        ("Name LIKE '%_[abc]'", []),
+        ("On <> 'false'", [("On", "<>", False)]),
+        ("Letter > 'a' AND Id LIKE 5", [("Id", "=", 5)]),
+        ("Born > '2026' AND Load = 1.5 AND Child.Id = 1", []),
+        ("Owner = 'A.Name=\"x\",Nr=5'", [("Owner", "contains", "A"), ("Owner", "contains", "x")]),
+        ("Owner = 'A.Name=\"x\\\\\\\\y\"' AND Owner <> 'B=1'", [("Owner", "contains", "A")]),
+        ("Owner = 'no path'", []),
+        ("Id = 1 OR Id = 2", []),
+    ],
+)
+def test_what_every_match_meets(where: str, expected: list[tuple[str, str, Any]]) -> None:
+    assert [(r.property, r.operator, r.value) for r in plan(where).requirements] == expected
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("__CLASS = 'Test_Sub'", [False, True]),
+        ("__CLASS = 'Test_Sub' AND Id = 1", [False, True]),
+        ("NOT __CLASS = 'Test_Sub'", [True, False]),
+        ("__CLASS = 'Test_Sub' OR __CLASS = 'Other'", [False, True]),
+        ("__CLASS = 'Test_Sub' OR Id = 1", [True, True]),
+        ("__THIS ISA 'Test_Sub'", [False, True]),
+        ("__SUPERCLASS = 'Test_Thing'", [False, True]),
+        ("__PATH IS NULL", [True, True]),
+    ],
+)
+def test_classes_whose_instances_cannot_match(where: str, expected: list[bool]) -> None:
+    assert [plan(where).concerns(cls) for cls in (THING, SUB)] == expected
 
 
 def test_without_a_condition_everything_matches() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from enum import IntEnum
 from typing import Any
 
 import pytest
@@ -389,3 +390,77 @@ def test_long_nonsense_takes_no_time(piece: str) -> None:
     limits = Limits(length=1_000_000)
     with pytest.raises(WqlError):
         parse("SELECT * FROM X WHERE " + piece * (200_000 // len(piece)), limits=limits)
+
+
+class Loud(str):
+    """A string whose text is not what it says."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return '" OR 1 = 1'
+
+
+class Level(IntEnum):
+    HIGH = 3
+
+
+PARAMETERS = st.one_of(
+    st.text(max_size=40),
+    st.text("\"'\\?%_[]{}\0\r\n\ud800 ORNULL=1", max_size=20),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.sampled_from([Loud("x"), Level.HIGH, ObjectPath.of("A", k='"}\\')]),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(PARAMETERS, PARAMETERS)
+def test_parameters_survive_the_text_that_is_sent(one: Any, other: Any) -> None:
+    """What arrives is the query with these very values: none of them can become part of the language."""
+    sent = str(parse("SELECT * FROM X WHERE A = ? AND NOT B < ?", (one, other)))
+    arrived = parse(sent)
+    expected = [v if not isinstance(v, ObjectPath) else str(v) for v in (one, other)]
+    assert isinstance(arrived, SelectQuery)
+    assert isinstance(arrived.where, And)
+    first, second = arrived.where.terms
+    assert isinstance(first, Comparison)
+    assert isinstance(second, Not)
+    assert isinstance(second.term, Comparison)
+    found = [first.constant.value, second.term.constant.value]
+    assert found == [value + "" if isinstance(value, str) else value for value in expected]
+    assert [type(v) in (str, int, float, bool) for v in found] == [True, True]
+    assert str(arrived) == sent
+
+
+@pytest.mark.parametrize("value", [10**70, -(10**70), b"x", object(), 1 + 2j])
+def test_parameters_that_are_no_constants(value: Any) -> None:
+    with pytest.raises(WqlError, match="parameter 1"):
+        parse("SELECT * FROM X WHERE A = ?", (value,))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(min_size=1, max_size=20), st.text("}{\"'\\a", min_size=1, max_size=10))
+def test_names_in_association_queries_cannot_inject(name: str, key: str) -> None:
+    query = AssociatorsQuery(ObjectPath.of("A", k=key), result_class=name, role=name)
+    assert parse(str(query)) == query
+
+
+def test_a_mistake_has_its_line_and_a_caret() -> None:
+    with pytest.raises(WqlError) as caught:
+        parse("SELECT *\nFROM X\n\tWHERE = 5")
+    assert caught.value.excerpt == "\tWHERE = 5\n\t      ^"
+    with pytest.raises(WqlError) as caught:
+        parse("SELECT * FROM X WHERE " + "A = 1 OR " * 50 + "=")
+    line, caret = caught.value.excerpt.split("\n")
+    assert len(line) <= 120
+    assert line[len(caret) - 1] == "="
+
+
+def test_places_of_the_names_in_association_queries() -> None:
+    query = parse("ASSOCIATORS OF { A.k=1 } WHERE AssocClass = B ResultClass=C")
+    assert isinstance(query, AssociatorsQuery)
+    assert {name: query.text[at] for name, at in query.offsets.items()} == {
+        "path": "A", "association_class": "B", "result_class": "C"
+    }  # fmt: skip

@@ -1,14 +1,17 @@
 """WQL: queries from text to trees, trees against a schema, and which objects match.
 
 `parse` gives the tree of any query of the language, `analyse` the plan of a data query (`analyse_schema` of one for
-classes), whose predicate says of an instance whether it matches. Queries for associations and events parse; answering
-them is for whoever has the associations and the events. Mistakes are `WqlError`, with the position.
+classes), whose predicate says of an instance whether it matches, and `analyse_associations` the plan of a query for
+associations. Queries for events parse; answering them is for whoever has the events. Mistakes are `WqlError`, with the
+position.
 """
 
-from openwmi.wql.analysis import SchemaPlan, SelectPlan, analyse, analyse_schema
+from openwmi.wql.analysis import SchemaPlan, SelectPlan, analyse, analyse_schema, check_is_for_data
+from openwmi.wql.associations import AssociationPlan, analyse_associations, class_names
 from openwmi.wql.errors import Limits, WqlError
 from openwmi.wql.like import escape_like
 from openwmi.wql.parser import parse
+from openwmi.wql.required import Requirement
 from openwmi.wql.tree import (
     And,
     AssociatorsQuery,
@@ -31,6 +34,7 @@ from openwmi.wql.tree import (
 
 __all__ = [
     "And",
+    "AssociationPlan",
     "AssociatorsQuery",
     "Comparison",
     "Constant",
@@ -45,13 +49,17 @@ __all__ = [
     "PropertyPath",
     "Query",
     "ReferencesQuery",
+    "Requirement",
     "SchemaPlan",
     "SchemaQuery",
     "SelectPlan",
     "SelectQuery",
     "WqlError",
     "analyse",
+    "analyse_associations",
     "analyse_schema",
+    "check_is_for_data",
+    "class_names",
     "escape_like",
     "parse",
     "quote",

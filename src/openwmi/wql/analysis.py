@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from openwmi.cim import SYSTEM_PROPERTIES, CimType, Class, Instance, Unset, fold, is_system_name
 from openwmi.status import WbemStatus
 from openwmi.wql.errors import WqlError
 from openwmi.wql.evaluate import Impossible, Test, comparison
+from openwmi.wql.required import Requirement, requirements, terms
 from openwmi.wql.tree import (
     And,
     Comparison,
@@ -32,13 +32,17 @@ from openwmi.wql.tree import (
     SelectQuery,
 )
 
-__all__ = ["SchemaPlan", "SelectPlan", "analyse", "analyse_schema"]
+__all__ = ["SchemaPlan", "SelectPlan", "analyse", "analyse_schema", "check_is_for_data"]
 
 Predicate: TypeAlias = Callable[[Any], bool]
 _Read: TypeAlias = Callable[[Any], Any]
 
 _THIS: Final = "__this"
-_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+_OF_CLASS: Final = frozenset({_THIS, "__class", "__superclass", "__dynasty", "__derivation"})
+
+
+def _always(_: Any) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,24 @@ class SelectPlan:
     """How to answer a data query: from the instances of `cls` and its subclasses, those that `predicate` is true of.
 
     `projection` names the properties to give, as the class spells them, system ones included; None is all of them.
-    `equalities` are properties, by the class's spelling, that every match has with this very value (strings but for
-    their case): enough to look an object up by its key, or to ask a provider for less.
+    `requirements` are true of every match: enough to look an object up by its key, or to ask a database for less.
     """
 
     cls: Class
     query: SelectQuery
     projection: tuple[str, ...] | None
     predicate: Callable[[Instance], bool]
-    equalities: Mapping[str, Any] = field(default_factory=dict)
+    requirements: tuple[Requirement, ...] = ()
+    _class_predicate: Predicate = field(default=_always, repr=False)
+
+    @property
+    def equalities(self) -> Mapping[str, Any]:
+        """The properties, as the class spells them, that every match has with this very value (text: but for case)."""
+        return {r.property: r.value for r in reversed(self.requirements) if r.operator == "=" and r.value is not None}
+
+    def concerns(self, cls: Class) -> bool:
+        """Whether instances of exactly this class can match at all, as far as the class itself tells."""
+        return self._class_predicate(cls)
 
 
 @dataclass(frozen=True)
@@ -71,19 +84,28 @@ class SchemaPlan:
 
 def analyse(query: SelectQuery, cls: Class | None) -> SelectPlan:
     """The plan of a data query; `cls` is the class that it names, None if there is none. Raises `WqlError`."""
+    check_is_for_data(query)
     if cls is None:
         raise WqlError(
             f"there is no class {query.class_name}", query.text, query.class_offset, WbemStatus.WBEM_E_INVALID_CLASS
         )
-    if query.within is not None or query.group is not None:
-        raise WqlError("WITHIN and GROUP belong to queries for events", query.text, query.class_offset)
     builder = _Builder(query.text, cls)
     projection = None
     if query.properties is not None:
         projection = tuple(dict.fromkeys(builder.selected(path) for path in query.properties))
     if query.where is None:
         return SelectPlan(cls, query, projection, _always)
-    return SelectPlan(cls, query, projection, builder.predicate(query.where), _equalities(query.where, cls))
+    predicate = builder.predicate(query.where)
+    return SelectPlan(cls, query, projection, predicate, requirements(query.where, cls), builder.of_class(query.where))
+
+
+def check_is_for_data(query: SelectQuery) -> None:
+    """Raises `WqlError` (WBEM_E_NOT_SUPPORTED) for a query that can only be one for events."""
+    if query.within is not None or query.group is not None:
+        raise WqlError(
+            "WITHIN and GROUP belong to queries for events, which ExecNotificationQuery takes",
+            query.text, query.class_offset, WbemStatus.WBEM_E_NOT_SUPPORTED,
+        )  # fmt: skip
 
 
 def analyse_schema(query: SchemaQuery) -> SchemaPlan:
@@ -91,13 +113,8 @@ def analyse_schema(query: SchemaQuery) -> SchemaPlan:
     if query.where is None:
         return SchemaPlan(query, _always)
     predicate = _Builder(query.text, None).predicate(query.where)
-    terms = query.where.terms if isinstance(query.where, And) else (query.where,)
-    roots = [t.class_name for t in terms if isinstance(t, Isa)]
+    roots = [term.class_name for term in terms(query.where) if isinstance(term, Isa)]
     return SchemaPlan(query, predicate, roots[0] if roots else None)
-
-
-def _always(_: Any) -> bool:
-    return True
 
 
 class _Builder:
@@ -134,6 +151,11 @@ class _Builder:
         if isinstance(expression, Isa):
             return self._isa(expression)
         return self._comparison(expression)
+
+    def of_class(self, where: Expression) -> Predicate:
+        """What the expression asks of an instance's class, as a function of the class."""
+        found = [self.predicate(term) for term in terms(where) if _is_about_class(term)]
+        return _all(found) if found else _always
 
     def _comparison(self, node: Comparison) -> Predicate:
         path = node.property
@@ -200,6 +222,16 @@ class _Builder:
 
     def _problem(self, message: str, path: PropertyPath) -> WqlError:
         return WqlError(message, self.text, path.offset)
+
+
+def _is_about_class(term: Expression) -> bool:
+    """Whether an instance and its class give the same answer."""
+    if isinstance(term, Not):
+        return _is_about_class(term.term)
+    if isinstance(term, And | Or):
+        return all(map(_is_about_class, term.terms))
+    names = term.property.names
+    return len(names) == 1 and fold(names[0]) in _OF_CLASS
 
 
 def _all(parts: list[Predicate]) -> Predicate:
@@ -298,37 +330,3 @@ def _late(
 
 def _is_object_of(value: Any, class_name: str) -> bool:
     return isinstance(value, Instance | Class) and value.shape.cls.is_a(class_name)
-
-
-def _equalities(where: Expression, cls: Class) -> Mapping[str, Any]:
-    """The properties that the expression pins to one value: its equalities, if AND alone combines them."""
-    found: dict[str, Any] = {}
-    for term in where.terms if isinstance(where, And) else (where,):
-        if not isinstance(term, Comparison) or term.operator is not Operator.EQUAL:
-            continue
-        name = term.property.names[0]
-        if len(term.property.names) > 1 or name not in cls.properties:
-            continue
-        declared = cls.properties[name]
-        value = term.constant.value
-        exact = (
-            type(value) is str
-            if declared.type is CimType.STRING
-            else type(value) is int and declared.type not in _INEXACT
-        )
-        if exact and not declared.is_array:
-            found.setdefault(declared.name, value)
-    return MappingProxyType(found) if found else _NOTHING
-
-
-_INEXACT: Final = frozenset(
-    {
-        CimType.BOOLEAN,
-        CimType.CHAR16,
-        CimType.REAL32,
-        CimType.REAL64,
-        CimType.DATETIME,
-        CimType.REFERENCE,
-        CimType.OBJECT,
-    }
-)

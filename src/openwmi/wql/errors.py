@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from openwmi.errors import SyntaxProblem, WbemError
 from openwmi.status import WbemStatus
 
 __all__ = ["Limits", "WqlError"]
+
+_EXCERPT: Final = 120  # characters of a line that a mistake shows
 
 
 class WqlError(SyntaxProblem):
@@ -26,6 +29,18 @@ class WqlError(SyntaxProblem):
     def as_wbem_error(self) -> WbemError:
         """The same as an operation's failure: `InvalidQuery`, `InvalidClass` ..., with the place in its detail."""
         return WbemError.of(self.status, str(self))
+
+    @property
+    def excerpt(self) -> str:
+        """The line of the query that is wrong, and under it a caret; a long line is cut around the place."""
+        begin = self.text.rfind("\n", 0, self.position) + 1
+        line = self.text[begin:].split("\n", 1)[0]
+        column = self.position - begin
+        start = max(0, column - _EXCERPT // 2)
+        shown = line[start : start + _EXCERPT]
+        # Tabs stay tabs under a tab, so that the caret stands where a terminal puts the character.
+        indent = "".join("\t" if c == "\t" else " " for c in shown[: column - start])
+        return f"{shown}\n{indent}^"
 
     def __str__(self) -> str:
         start = max(0, self.position - 30)

@@ -16,10 +16,11 @@ from typing import Any, Final, TypeAlias
 
 from openwmi.cim import INTEGER_RANGES, CimType, DateTime, ObjectPath, conform, fold, type_name
 from openwmi.errors import SyntaxProblem, WbemError
+from openwmi.wql.datetimes import Daytime, parse_moment
 from openwmi.wql.like import compile_like, has_wildcards
 from openwmi.wql.tree import Operator, Scalar
 
-__all__ = ["Impossible", "Test", "comparison"]
+__all__ = ["Impossible", "Test", "comparison", "integer", "truth"]
 
 Test: TypeAlias = Callable[[Any], bool]
 """A function of one value that is not NULL."""
@@ -76,8 +77,8 @@ def _text(type_: CimType, operator_: Operator, constant: Scalar) -> Test:
             raise Impossible(error.message) from None
     function, wanted = _FUNCTIONS[operator_], fold(constant)
     if operator_ is Operator.EQUAL:
-        return lambda value: value.lower() == wanted
-    return lambda value: function(value.lower(), wanted)
+        return lambda value: fold(value) == wanted
+    return lambda value: function(fold(value), wanted)
 
 
 def _number(type_: CimType, operator_: Operator, constant: Scalar) -> Test:
@@ -105,25 +106,36 @@ def _numeric(text: str, type_: CimType) -> int | float:
     raise Impossible(f"a {type_.text} is compared with a {kind}, which {text[:40]!r} is not")
 
 
-def _boolean(operator_: Operator, constant: Scalar) -> Test:
-    if operator_ not in _EQUALITY:
-        raise Impossible(f"a boolean has no order: {operator_.value} does not go with it")
+def integer(constant: Scalar, type_: CimType) -> int | None:
+    """The whole number that `constant` is beside a number of the type; None if it is none. Raises `Impossible`."""
+    number = _numeric(constant, type_) if isinstance(constant, str) else constant
+    return int(number) if isinstance(number, int) or number.is_integer() else None
+
+
+def truth(constant: Scalar) -> bool:
+    """What `constant` is when it is compared with a boolean. Raises `Impossible`."""
     wanted = _TRUTH.get(str(constant).strip().lower())
     if wanted is None or isinstance(constant, float):
         raise Impossible("a boolean is compared with TRUE, FALSE, 1 or 0")
+    return wanted
+
+
+def _boolean(operator_: Operator, constant: Scalar) -> Test:
+    if operator_ not in _EQUALITY:
+        raise Impossible(f"a boolean has no order: {operator_.value} does not go with it")
+    wanted = truth(constant)
     if operator_ is Operator.NOT_EQUAL:
         wanted = not wanted
     return lambda value: value is wanted
 
 
 def _datetime(operator_: Operator, constant: Scalar) -> Test:
-    try:
-        wanted = DateTime(constant) if isinstance(constant, str) else None
-    except SyntaxProblem:
-        wanted = None
+    wanted = _moment(constant) if isinstance(constant, str) else None
     if wanted is None:
-        raise Impossible('a datetime is compared with text such as "20260131120000.000000+000"')
+        raise Impossible('a datetime is compared with text such as "20260131120000.000000+000" or "2026-01-31 12:00"')
     function = _FUNCTIONS[operator_]
+    if isinstance(wanted, Daytime):
+        return _daytime(function, wanted)
     if operator_ in _EQUALITY:
         return lambda value: function(value, wanted)
 
@@ -134,6 +146,21 @@ def _datetime(operator_: Operator, constant: Scalar) -> Test:
             return False
 
     return ordered
+
+
+def _moment(text: str) -> DateTime | Daytime | None:
+    try:
+        return DateTime(text)
+    except SyntaxProblem:
+        return parse_moment(text)
+
+
+def _daytime(function: Callable[[Any, Any], bool], wanted: Daytime) -> Test:
+    def compared(value: DateTime) -> bool:
+        found = wanted.of_day(value)
+        return found is not None and function(found, wanted.clock)
+
+    return compared
 
 
 def _reference(operator_: Operator, constant: Scalar) -> Test:

@@ -14,15 +14,19 @@ to the right of it. A piece of plain characters is found by `str.find`; one with
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from openwmi.cim import fold
 from openwmi.errors import SyntaxProblem
 
-__all__ = ["compile_like", "escape_like", "has_wildcards"]
+__all__ = ["compile_like", "escape_like", "has_wildcards", "literal_part"]
 
 _SPECIAL: Final = frozenset("%_[")
+_LITERALS: Final = re.compile(r"[^%_\[]+")
+_BRACKET: Final = re.compile(r"\[[^\]]*\]")
 _MAX_BRACKETS: Final = 256  # what each new character of a text may have to be tried against
 _MAX_MASKS: Final = 4096
 
@@ -54,6 +58,11 @@ def has_wildcards(pattern: str) -> bool:
 def escape_like(text: str) -> str:
     """`text` as the part of a pattern that matches just this text."""
     return "".join(f"[{character}]" if character in _SPECIAL else character for character in text)
+
+
+def literal_part(pattern: str) -> str:
+    """The longest run of characters that stand for themselves: every text that matches has it in it."""
+    return max(_LITERALS.findall(_BRACKET.sub("%", pattern)), key=len, default="")
 
 
 def compile_like(pattern: str) -> Callable[[str], bool]:
@@ -90,11 +99,11 @@ def compile_like(pattern: str) -> Callable[[str], bool]:
 
 
 def _folded(text: str) -> str:
-    """Lower case, character by character where the whole would change its length (U+0130 becomes two)."""
-    lower = text.lower()
-    if len(lower) == len(text):
-        return lower
-    return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    """As `fold` has it, character by character where the whole would change its length (U+0130 becomes two)."""
+    folded = fold(text)
+    if len(folded) == len(text):
+        return folded
+    return "".join(f if len(f := fold(c)) == 1 else c for c in text)
 
 
 def _pieces(pattern: str) -> list[_Piece]:

@@ -95,7 +95,8 @@ class _Null:
 def parse(text: str, parameters: Sequence[Any] = (), limits: Limits | None = None) -> Query:
     """The tree of the query `text`, in which each ``?`` stands for one of `parameters`, in order.
 
-    A parameter is a string, a number, a boolean, None, a `DateTime`, a `datetime` or a `timedelta`. Raises `WqlError`.
+    A parameter is a string, a number, a boolean, None, an `ObjectPath`, a `DateTime`, a `datetime` or a `timedelta`.
+    Raises `WqlError`.
     """
     limits = limits or Limits()
     if len(text) > limits.length:
@@ -326,8 +327,19 @@ class _Parser:
                 raise WqlError(f"parameter {self.used}: {error.message}", self.text, token.offset) from None
         if isinstance(value, float) and not math.isfinite(value):
             raise WqlError(f"parameter {self.used} is no number", self.text, token.offset)
-        if isinstance(value, str | int | float):
+        # Of the plain type: what a subclass writes as its text is its own business.
+        if isinstance(value, bool):
             return Constant(value, token.offset)
+        if isinstance(value, str):
+            return Constant(str.__str__(value), token.offset)
+        if isinstance(value, float):
+            return Constant(float.__float__(value), token.offset)
+        if isinstance(value, int):
+            if abs(value) >= 10 ** (_MAX_NUMBER - 1):
+                raise WqlError(f"parameter {self.used} is too large a number", self.text, token.offset)
+            return Constant(int.__int__(value), token.offset)
+        if isinstance(value, ObjectPath):
+            return Constant(str(value), token.offset)
         raise WqlError(
             f"parameter {self.used}: a {type(value).__name__} is no constant of WQL", self.text, token.offset
         )
@@ -367,42 +379,42 @@ class _Parser:
     # ASSOCIATORS OF, REFERENCES OF
 
     def _associators(self) -> AssociatorsQuery:
-        path = self._object()
-        return AssociatorsQuery(path, text=self.text, **self._clauses(path, ASSOCIATORS_CLAUSES))
+        path, offset = self._object()
+        return AssociatorsQuery(path, text=self.text, **self._clauses(path, offset, ASSOCIATORS_CLAUSES))
 
     def _references(self) -> ReferencesQuery:
-        path = self._object()
-        return ReferencesQuery(path, text=self.text, **self._clauses(path, REFERENCES_CLAUSES))
+        path, offset = self._object()
+        return ReferencesQuery(path, text=self.text, **self._clauses(path, offset, REFERENCES_CLAUSES))
 
-    def _object(self) -> ObjectPath:
+    def _object(self) -> tuple[ObjectPath, int]:
         self._keyword("of")
         token = self.tokens[self.at]
         if token.kind != "object":
             raise self._expected("an object path in braces")
         self.at += 1
         inner = token.text[1:-1]
-        written = inner.strip()
+        start = token.offset + 1 + len(inner) - len(inner.lstrip())
         try:
-            path = ObjectPath.parse(written)
+            path = ObjectPath.parse(inner.strip())
         except SyntaxProblem as error:
-            start = token.offset + 1 + len(inner) - len(inner.lstrip())
             raise WqlError(f"the object path is not one: {error.message}", self.text, start + error.position) from None
         if not path.class_name:
             raise WqlError("a namespace has no associations: name a class or an instance", self.text, token.offset)
-        return path
+        return path, start
 
-    def _clauses(self, path: ObjectPath, table: dict[str, str]) -> dict[str, Any]:
+    def _clauses(self, path: ObjectPath, offset: int, table: dict[str, str]) -> dict[str, Any]:
         known = {fold(word): (word, name) for word, name in table.items()}
-        found: dict[str, Any] = {}
+        offsets = {"path": offset}
+        found: dict[str, Any] = {"offsets": offsets}
         if not self._takes("where"):
             return found
         words = ", ".join(table)
         while True:
             token = self.tokens[self.at]
             if token.kind != "word" or fold(token.text) not in known:
-                if found and token.kind == "end":
+                if len(found) > 1 and token.kind == "end":
                     break
-                raise self._expected(f"one of {words}" + (" (without commas, AND or OR)" if found else ""))
+                raise self._expected(f"one of {words}" + (" (without commas, AND or OR)" if len(found) > 1 else ""))
             self.at += 1
             word, name = known[fold(token.text)]
             if name in found:
@@ -414,6 +426,7 @@ class _Parser:
             if operator.text != "=":
                 raise self._expected(f"'=' after {word}")
             self.at += 1
+            offsets[name] = self.tokens[self.at].offset
             found[name] = self._class_name()
         self._check_clauses(path, found)
         return found
@@ -421,6 +434,10 @@ class _Parser:
     def _check_clauses(self, path: ObjectPath, found: dict[str, Any]) -> None:
         if "class_definitions_only" in found and "result_class" in found:
             raise WqlError("ClassDefsOnly and ResultClass exclude each other", self.text, len(self.text))
+        if "class_definitions_only" in found and "schema_only" in found:
+            raise WqlError(
+                "SchemaOnly gives classes anyway: ClassDefsOnly does not go with it", self.text, len(self.text)
+            )
         if "schema_only" in found and path.is_instance:
             raise WqlError("SchemaOnly goes with the path of a class", self.text, len(self.text))
 

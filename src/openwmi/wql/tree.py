@@ -8,11 +8,12 @@ Nodes are frozen. `offset` says where a node stands in the text; it and the text
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias, Union
 
-from openwmi.cim import ObjectPath
+from openwmi.cim import ObjectPath, is_identifier
 
 __all__ = [
     "And",
@@ -226,7 +227,10 @@ class SchemaQuery:
 
 @dataclass(frozen=True, slots=True)
 class ReferencesQuery:
-    """``REFERENCES OF {path}``: the associations that lead to an object."""
+    """``REFERENCES OF {path}``: the associations that lead to an object.
+
+    `offsets` has the place of the path and of each name, by field.
+    """
 
     path: ObjectPath
     result_class: str | None = None
@@ -235,6 +239,7 @@ class ReferencesQuery:
     keys_only: bool = False
     class_definitions_only: bool = False
     schema_only: bool = False
+    offsets: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
     text: str = field(default="", compare=False, repr=False)
 
     def __str__(self) -> str:
@@ -243,7 +248,7 @@ class ReferencesQuery:
 
 @dataclass(frozen=True, slots=True)
 class AssociatorsQuery:
-    """``ASSOCIATORS OF {path}``: the objects that associations connect with an object."""
+    """``ASSOCIATORS OF {path}``: the objects that associations connect with an object. `offsets` as above."""
 
     path: ObjectPath
     association_class: str | None = None
@@ -255,6 +260,7 @@ class AssociatorsQuery:
     keys_only: bool = False
     class_definitions_only: bool = False
     schema_only: bool = False
+    offsets: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
     text: str = field(default="", compare=False, repr=False)
 
     def __str__(self) -> str:
@@ -289,7 +295,7 @@ def _clauses(query: ReferencesQuery | AssociatorsQuery) -> str:
         if value is True:
             words.append(word)
         elif value:
-            words.append(f"{word} = {value}")
+            words.append(f"{word} = {value if is_identifier(value) else quote(value)}")
     return " WHERE " + " ".join(words) if words else ""
 
 
