@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openwmi.cim import Class, Instance
+from openwmi.cim import CimType, Class, Instance
 from openwmi.cim.operations import ExecQuery, Flags
 from openwmi.errors import WbemError
 from openwmi.manager import Namespace, ObjectManager
@@ -134,6 +134,8 @@ async def test_a_key_is_a_get(cimv2: Namespace, numbers: Numbers) -> None:
     await ask(cimv2, "SELECT * FROM Number WHERE N = 3")
     await ask(cimv2, "SELECT Text FROM Number WHERE N > 3")
     assert numbers.asked == [("get", 3), ("enumerate", frozenset({"n", "text"}))]
+    await ask(cimv2, "SELECT * FROM Number WHERE N = '0x4' AND Text = 't'")
+    assert numbers.asked[2:] == [("get", 4)]
 
 
 async def test_a_provider_that_filters(cimv2: Namespace, filters: Filters) -> None:
@@ -144,13 +146,79 @@ async def test_a_provider_that_filters(cimv2: Namespace, filters: Filters) -> No
     assert filters.asked[1:] == ["SELECT * FROM Filtered WHERE N = 5", "enumerate"]
 
 
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.18-30", "WMI-3.1.4.3.18-31", "WMI-3.1.4.3.18-32", "WMI-3.1.4.3.18-33", "WMI-3.1.4.3.18-29"
+)
+async def test_query_support_levels(
+    cimv2: Namespace, filters: Filters, numbers: Numbers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider that takes queries gets those on its keys, too; one whose levels name none gets none."""
+    query = "SELECT * FROM Filtered WHERE N = 2"
+    assert await ask(cimv2, query) == [{"N": 2}]
+    assert filters.asked == [query]
+    monkeypatch.setattr(Filters, "query_support_levels", property(lambda self: ("WQL:V1ProviderDefined",)))
+    assert await ask(cimv2, query) == [{"N": 2}]
+    assert filters.asked == [query, query]
+    monkeypatch.setattr(Filters, "query_support_levels", property(lambda self: ()))
+    assert await ask(cimv2, query) == [{"N": 2}]
+    assert filters.asked == [query, query, "enumerate"]
+    assert await ask(cimv2, "SELECT Name FROM Thing WHERE Name = 'a'") == [{"Name": "a"}]
+    assert numbers.asked == []
+
+
+async def test_the_repository_is_asked_for_what_may_match(
+    cimv2: Namespace, manager: ObjectManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys are a look-up, conditions are tested there, and classes that cannot match are not asked at all."""
+    asked: list[tuple[str, Any]] = []
+    original = manager.store.instances
+
+    def instances(namespace: str, class_name: str, *, deep: bool = False, conditions: Any = ()) -> Any:
+        found = list(original(namespace, class_name, deep=deep, conditions=conditions))
+        asked.append((class_name, [i["Name"] for i in found]))
+        return iter(found)
+
+    monkeypatch.setattr(manager.store, "instances", instances)
+    assert await ask(cimv2, "SELECT Name FROM Thing WHERE Value > 1 AND Note = 'N' AND NOT Name = 'x'") == [
+        {"Name": "b"}
+    ]
+    assert asked == [("Thing", ["b"]), ("Special", [])]
+    asked.clear()
+    assert await ask(cimv2, "SELECT Name FROM Thing WHERE __CLASS = 'special' AND Name LIKE '%S'") == [{"Name": "s"}]
+    assert asked == [("Special", ["s"])]
+    asked.clear()
+    assert await ask(cimv2, "SELECT Name FROM Thing WHERE Name = 'A' AND Value = 2") == []
+    assert asked == [("Thing", ["a"]), ("Special", [])]  # the one name, whatever else is asked of it
+
+
+@pytest.mark.requirement("WMI-3.1.4.3.18-14")
 async def test_a_prototype(cimv2: Namespace) -> None:
     [cls] = await run(cimv2, ExecQuery("SELECT Value FROM Thing"), context(flags=Flags.PROTOTYPE))
     assert isinstance(cls, Class)
     assert (cls.name, list(cls.properties)) == ("Thing", ["Value"])
     [cls] = await run(cimv2, ExecQuery("SELECT * FROM Thing"), context(flags=Flags.PROTOTYPE))
     assert isinstance(cls, Class)
-    assert len(cls.properties) == 3
+    assert [(p.name, p.qualifiers["Order"].value) for p in cls.properties.each()] == [
+        ("Name", (0,)), ("Value", (1,)), ("Note", (2,))
+    ]  # fmt: skip
+
+
+@pytest.mark.requirement("WMI-3.1.4.3.18-13", "WMI-3.1.4.3.18-14")
+async def test_a_prototype_says_where_in_the_list_its_properties_stand(cimv2: Namespace, numbers: Numbers) -> None:
+    """2.2.4.1: the place in the list, each if there are several; no derivation unless it is asked for."""
+    flags = context(flags=Flags.PROTOTYPE)
+    [cls] = await run(cimv2, ExecQuery("SELECT more, NAME, More, __PATH FROM Special WHERE Value = 1"), flags)
+    assert isinstance(cls, Class)
+    orders = {p.name: p.qualifiers["Order"] for p in cls.properties.each()}
+    assert {name: (q.type, q.is_array, q.value) for name, q in orders.items()} == {
+        "More": (CimType.SINT32, True, (0, 2)), "Name": (CimType.SINT32, True, (1,))
+    }  # fmt: skip
+    assert (cls.superclass, cls.derivation) == (None, ())
+    [cls] = await run(cimv2, ExecQuery("SELECT Name, __Dynasty FROM Special"), flags)
+    assert isinstance(cls, Class)
+    assert cls.derivation == ("Thing",)
+    await run(cimv2, ExecQuery("SELECT N FROM Number"), flags)
+    assert numbers.asked == []  # it is not run
 
 
 @pytest.mark.parametrize(
@@ -162,7 +230,11 @@ async def test_a_prototype(cimv2: Namespace) -> None:
         ("", "WQL", E.WBEM_E_INVALID_QUERY),
         ("SELECT * FROM", "wql", E.WBEM_E_INVALID_QUERY),
         ("SELECT * FROM Thing WHERE Name = '" + "x" * 20_000 + "'", "WQL", E.WBEM_E_QUOTA_VIOLATION),
-        ("ASSOCIATORS OF {Thing='a'}", "WQL", E.WBEM_E_NOT_SUPPORTED),
+        ("SELECT * FROM __InstanceCreationEvent WITHIN 5", "WQL", E.WBEM_E_NOT_SUPPORTED),
+        ("SELECT * FROM Thing GROUP WITHIN 5", "WQL", E.WBEM_E_NOT_SUPPORTED),
+        ("ASSOCIATORS OF {root\\default:Thing='a'}", "WQL", E.WBEM_E_NOT_SUPPORTED),
+        ("ASSOCIATORS OF {Thing='a'} WHERE ClassDefsOnly ResultClass = Thing", "WQL", E.WBEM_E_INVALID_QUERY),
+        ("REFERENCES OF {Thing='a'} WHERE ResultClass <> Thing", "WQL", E.WBEM_E_INVALID_QUERY),
     ],
 )
 async def test_a_query_that_is_refused(cimv2: Namespace, query: str | None, language: str | None, status: int) -> None:

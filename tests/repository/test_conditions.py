@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openwmi.cim import ABSENT, DEFAULT, INTEGER_RANGES, CimType, Class, DateTime, Instance, NameMap, Property, Shape
+from openwmi.cim import (
+    ABSENT,
+    DEFAULT,
+    INTEGER_RANGES,
+    CimType,
+    Class,
+    DateTime,
+    Instance,
+    NameMap,
+    Property,
+    Shape,
+    fold,
+)
 from openwmi.errors import InvalidClass
 from openwmi.repository import Condition, MemoryStore
 from openwmi.repository import sqlite as implementation
@@ -37,7 +49,7 @@ TYPES: dict[CimType, st.SearchStrategy[Any]] = {
         if t in (CimType.SINT8, CimType.UINT32, CimType.SINT64, CimType.UINT64)
     },
 }
-OPERATORS = ["=", "<>", "<", "<=", ">", ">="]
+OPERATORS = ["=", "<>", "<", "<=", ">", ">=", "contains"]
 
 
 @st.composite
@@ -71,6 +83,8 @@ def meets(instance: Instance, condition: Condition) -> bool:
     """Whether WQL finds that the condition holds."""
     declared = instance.cls.properties[condition.property]
     value = instance.get(declared.name)
+    if condition.operator == "contains":
+        return isinstance(value, str) and isinstance(condition.value, str) and fold(condition.value) in fold(value)
     if condition.value is None:
         return (value is None) is (condition.operator == "=") if condition.operator in ("=", "<>") else False
     constant = condition.value.text if isinstance(condition.value, DateTime) else condition.value
@@ -112,7 +126,7 @@ FUNCTIONS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("sign", OPERATORS)
+@pytest.mark.parametrize("sign", list(FUNCTIONS))
 @pytest.mark.parametrize(
     ("type_", "values", "constants"),
     [
@@ -211,6 +225,17 @@ def test_every_key_must_be_pinned(store: SqliteStore) -> None:
     assert only == [{"A": "x", "B": True}, {"A": "x", "B": False}]
     one = store.instances(NS, "Two", conditions=[Condition("A", "=", "X"), Condition("b", "=", False)])
     assert [i.to_dict() for i in one] == [{"A": "x", "B": False}]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("X.A", [0, 1]), ('x.a="1', [0, 1]), ("2", [2]), ("é", [0, 1, 2, 3, 4]), ("", [0, 1, 2, 4])],
+)
+def test_a_part_of_a_reference(store: SqliteStore, text: str, expected: list[int]) -> None:
+    """What is not ASCII is not looked for, and a row in which such text stands is always let through."""
+    values = ['X.A="1"', 'x.a="1"', "Y=2", None, 'Z="é"']
+    stored(store, Property("Value", CimType.REFERENCE), values)
+    assert found(store, Condition("Value", "contains", text)) == sorted({*expected, 4})
 
 
 def test_deep_enumeration(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:

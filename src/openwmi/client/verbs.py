@@ -34,10 +34,17 @@ from openwmi.client.methods import MethodResult, prepared
 from openwmi.client.objects import Instance, bound
 from openwmi.client.operation import AsyncOperation
 from openwmi.client.options import OperationOptions, checked_namespace, context_of
-from openwmi.errors import DeadlineExceeded, Error, InvalidParameter, NotFound, SyntaxProblem, WbemError
+from openwmi.errors import (
+    DeadlineExceeded,
+    Error,
+    InvalidObjectPath,
+    InvalidParameter,
+    NotFound,
+    SyntaxProblem,
+    WbemError,
+)
 from openwmi.status import WbemStatus
-from openwmi.wql import parse
-from openwmi.wql.tree import AssociatorsQuery, ReferencesQuery
+from openwmi.wql import AssociatorsQuery, ReferencesQuery, parse
 
 if TYPE_CHECKING:
     from openwmi.client.session import AsyncSession
@@ -97,14 +104,29 @@ class Verbs:
         result_class: str | None = None,
         role: str | None = None,
         result_role: str | None = None,
+        required_qualifier: str | None = None,
+        required_association_qualifier: str | None = None,
         **options: Unpack[OperationOptions],
     ) -> AsyncOperation[Instance]:
-        """The objects that associations connect with an object (ASSOCIATORS OF)."""
+        """The objects that associations connect with an instance; of a class, the classes at the associations' ends.
+
+        Each comes as often as it is associated. `association_class` and `required_association_qualifier` are about the
+        associations, `result_class` and `required_qualifier` about the results; `role` is the reference that names
+        `target`, `result_role` the one that names a result. This is the query ASSOCIATORS OF (MS-WMI 2.2.1.1).
+        """
         path, namespace = _parsed(target)
         query = AssociatorsQuery(
-            path, association_class=association_class, result_class=result_class, role=role, result_role=result_role
+            path.relative,
+            association_class,
+            result_class,
+            result_role,
+            role,
+            required_qualifier,
+            required_association_qualifier,
+            options.get("keys_only", False),
+            schema_only=path.is_class,
         )
-        return await self._start(ExecQuery(str(query)), options, self._selected, namespace=namespace)
+        return await self._associations(query, options, namespace)
 
     async def references(
         self,
@@ -112,12 +134,30 @@ class Verbs:
         *,
         result_class: str | None = None,
         role: str | None = None,
+        required_qualifier: str | None = None,
         **options: Unpack[OperationOptions],
     ) -> AsyncOperation[Instance]:
-        """The associations that lead to an object (REFERENCES OF)."""
+        """The associations in which an instance stands; of a class, the classes of associations in which it can stand.
+
+        This is the query REFERENCES OF (MS-WMI 2.2.1.1), and the words mean what they mean in `associators`.
+        """
         path, namespace = _parsed(target)
-        query = ReferencesQuery(path, result_class=result_class, role=role)
-        return await self._start(ExecQuery(str(query)), options, self._selected, namespace=namespace)
+        keys_only = options.get("keys_only", False)
+        query = ReferencesQuery(
+            path.relative, result_class, role, required_qualifier, keys_only, schema_only=path.is_class
+        )
+        return await self._associations(query, options, namespace)
+
+    async def _associations(
+        self, query: AssociatorsQuery | ReferencesQuery, options: OperationOptions, namespace: str | None
+    ) -> AsyncOperation[Instance]:
+        text = str(query)
+        if parse(text) != query:
+            # A path may hold what braces cannot.
+            raise InvalidObjectPath(f"{query.path} cannot stand in a query")
+        options = options.copy()
+        options.pop("keys_only", None)  # the query says it
+        return await self._start(ExecQuery(text), options, self._selected, namespace=namespace)
 
     async def create_instance(
         self, instance: CimInstance, **options: Unpack[OperationOptions]
@@ -305,10 +345,19 @@ def _located(target: Target, keys: Mapping[str, Any] | None, *, allow_class: boo
         return str(ObjectPath.of(target, **keys)), None
     try:
         path, namespace = _parsed(target)
-    except SyntaxProblem:
+    except InvalidObjectPath:
+        if isinstance(target, CimInstance):
+            raise
         # What is wrong with it is for the server to say, as it says it to everybody.
         return str(target), None
     return str(path), namespace
+
+
+def _path(text: str) -> ObjectPath:
+    try:
+        return ObjectPath.parse(text)
+    except SyntaxProblem as problem:
+        raise InvalidObjectPath(problem.message) from None
 
 
 def _parsed(target: Target) -> tuple[ObjectPath, str | None]:
@@ -316,11 +365,11 @@ def _parsed(target: Target) -> tuple[ObjectPath, str | None]:
     if isinstance(target, CimInstance):
         path = target.path
         if path is None:
-            raise WbemError.of(WbemStatus.WBEM_E_INVALID_OBJECT_PATH, f"{target!r} lacks its keys, so it has no path")
+            raise InvalidObjectPath(f"{target!r} lacks its keys, so it has no path")
     elif isinstance(target, Class):
         path = ObjectPath(target.name)
     else:
-        path = target if isinstance(target, ObjectPath) else ObjectPath.parse(target)
+        path = target if isinstance(target, ObjectPath) else _path(target)
     return (path.relative if path.server is None else path), path.namespace
 
 

@@ -7,6 +7,7 @@ says of it, unless WBEM_FLAG_DIRECT_READ wants the class as it is named.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
@@ -14,17 +15,40 @@ from openwmi.cim import Class, Instance, ObjectPath, fold
 from openwmi.cim.operation import Operation
 from openwmi.cim.operations import EnumerateInstances, Flags, GetObject, PutInstance
 from openwmi.errors import InvalidClass, InvalidParameter, NotFound, WbemError
+from openwmi.manager.families import Merger, family
 from openwmi.manager.job import Job, Producer, check_length, instance_path
 from openwmi.manager.localization import for_caller, instance_for_caller, refuse_amended, unamended
 from openwmi.manager.partial import PartialGet, PartialPut, forwarded
 from openwmi.manager.rights import need_to_write
+from openwmi.manager.views import Views, partial_names
 from openwmi.providers.registry import ProviderEntry
-from openwmi.providers.running import Batches
+from openwmi.providers.running import Batches, ProviderRunner
+from openwmi.repository import Condition
 from openwmi.status import WbemStatus
 
-__all__ = ["enumerate_class", "family", "start_enumeration", "start_get", "start_put"]
+__all__ = [
+    "Wanted", "enumerate_class", "find_instance", "put_flags", "start_enumeration", "start_get", "start_put",
+    "takes_queries",
+]  # fmt: skip
 
 _PAGE: Final = 256
+_QUERY_LEVELS: Final = frozenset({"wql:unaryselect", "wql:v1providerdefined", "wql:references", "wql:associators"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for among the instances of a class: more than that does no harm, less does.
+
+    `properties` are those that are looked at, `conditions` what the repository can test, `queries` texts that say it to
+    a provider that takes them: the first that it does not refuse (WBEM_E_PROVIDER_NOT_CAPABLE) is what it answers.
+    """
+
+    properties: frozenset[str] | None = None
+    conditions: tuple[Condition, ...] = ()
+    queries: tuple[str, ...] = ()
+
+
+_ALL: Final = Wanted()
 
 
 # -- GetObject
@@ -43,7 +67,7 @@ def start_get(job: Job[GetObject]) -> Producer:
         return lambda operation: _give(operation, located)
     cls = job.static.get_class(path.class_name)
     keys = path.bind(cls)
-    classes = [cls] if job.has(Flags.DIRECT_READ) else family(job, cls)
+    classes = family(job, cls)
     partial = PartialGet.of(job)
     return lambda operation: _get(forwarded(job), path, keys, classes, partial, operation)
 
@@ -106,50 +130,50 @@ def _entry_to_get(job: Job[Any], cls: Class) -> ProviderEntry:
     return job.entry(cls)
 
 
-def family(job: Job[Any], cls: Class) -> list[Class]:
-    """The class and all that descend from it, superclasses first."""
-    return [cls, *job.static.below(cls)]
-
-
 # -- CreateInstanceEnum
 
 
 def start_enumeration(job: Job[EnumerateInstances]) -> Producer:
     """The checks before CreateInstanceEnum starts."""
     cls = job.static.get_class(job.name_of_class(job.request.class_name))
-    shallow = job.has(Flags.SHALLOW) or job.has(Flags.DIRECT_READ)
-    classes = [cls] if shallow else family(job, cls)
-    return lambda operation: _enumerate(job, classes, operation)
+    classes = [cls] if job.has(Flags.SHALLOW) else family(job, cls)
+    partial = PartialGet.of(job)
+    return lambda operation: _enumerate(forwarded(job), Merger(classes), partial, operation)
 
 
-async def _enumerate(job: Job[EnumerateInstances], classes: Sequence[Class], operation: Operation) -> None:
-    for cls in classes:
-        async for batch in enumerate_class(job, cls, operation):
-            await operation.deliver(batch)
+async def _enumerate(
+    job: Job[EnumerateInstances], merger: Merger, partial: PartialGet | None, operation: Operation
+) -> None:
+    views = Views(job, partial_names(partial))
+    for cls in merger.classes:
+        wanted = Wanted(None if partial is None else partial.wanted(cls))
+        async for batch in enumerate_class(job, cls, operation, wanted):
+            await operation.deliver(await views.show(merger.new(cls, batch)))
 
 
-async def enumerate_class(
-    job: Job[Any], cls: Class, operation: Operation, properties: frozenset[str] | None = None, query: str | None = None
-) -> Batches:
-    """The instances of exactly `cls` in batches, from the repository or its provider.
-
-    `query` is what a provider gets that can filter by itself; `properties` tells the others what is looked at.
-    """
+async def enumerate_class(job: Job[Any], cls: Class, operation: Operation, wanted: Wanted = _ALL) -> Batches:
+    """The instances of exactly `cls` in batches, from the repository or its provider (3.1.4.3.18)."""
     if cls.is_abstract:
         return
     if cls.provider is None:
-        iterator: Iterator[Instance] = await job.in_store(job.static.instances, cls)
-        while batch := await job.in_store(_page, iterator):
+        iterator = job.static.instances(cls, wanted.conditions)  # nothing is read before it is asked for
+        while batch := await job.manager.in_reader(_page, iterator):
             yield batch
+            if len(batch) < _PAGE:
+                break
         return
     entry = job.entry(cls)
     try:
         runner = await entry.load()
         batches: Batches | None = None
-        if query is not None and runner.provider.supports("query_instances"):
-            batches = await _queried(runner.query(job.call(cls, None, properties), query, operation.report))
+        if takes_queries(runner):
+            for query in wanted.queries:
+                call = job.call(cls, None, wanted.properties)
+                batches = await _queried(runner.query(call, query, operation.report))
+                if batches is not None:
+                    break
         if batches is None:
-            batches = runner.enumerate(job.call(cls, None, properties), operation.report)
+            batches = runner.enumerate(job.call(cls, None, wanted.properties), operation.report)
         try:
             async for batch in batches:
                 yield batch
@@ -157,6 +181,12 @@ async def enumerate_class(
             await batches.aclose()
     except WbemError as error:
         raise job.failed(error, entry.name) from error
+
+
+def takes_queries(runner: ProviderRunner) -> bool:
+    """Whether QuerySupportLevels says that queries are for the provider (3.1.1, 3.1.4.3.18)."""
+    levels = set(map(fold, runner.provider.query_support_levels))
+    return runner.provider.supports("query_instances") and not levels.isdisjoint(_QUERY_LEVELS)
 
 
 async def _queried(batches: Batches) -> Batches | None:

@@ -76,6 +76,7 @@ class ObjectManager:
         self.async_operations = AsyncOperationTable()
         self._names = {fold(name) for name in (*_LOCAL_NAMES, self.server, host, *names)}
         self._threads = WorkerThreads("store", 1)
+        self._readers = WorkerThreads("store reader", 2)
         self._system = system_classes()
         self._operations: set[Operation] = set()
         # Used in the store's thread only.
@@ -136,6 +137,7 @@ class ObjectManager:
         await asyncio.gather(*(operation.close() for operation in running))
         await self.providers.close()
         await self.in_store(self.store.close)
+        self._readers.close()
         self._threads.close()
 
     async def __aenter__(self) -> ObjectManager:
@@ -372,6 +374,12 @@ class ObjectManager:
         if self._threads.closed:
             raise WbemError.of(WbemStatus.WBEM_E_SHUTTING_DOWN, "the server has shut down")
         return await self._threads.run(function, *arguments)
+
+    async def in_reader(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Runs a function that only reads instances from the store, and may take long, where nobody waits for it."""
+        if self._readers.closed:
+            raise WbemError.of(WbemStatus.WBEM_E_SHUTTING_DOWN, "the server has shut down")
+        return await self._readers.run(function, *arguments)
 
     def static(self, namespace: str) -> StaticObjects:
         """The static objects of a namespace, for code in the store's thread."""

@@ -1,4 +1,4 @@
-"""ExecQuery (MS-WMI 3.1.4.3.18): data queries over instances, schema queries over classes.
+"""ExecQuery (MS-WMI 3.1.4.3.18): data queries over instances, schema queries over classes; `associations` has the rest.
 
 A query that does not parse fails before the operation starts; what only the schema tells (an unknown class, an unknown
 property) fails after it, as a semisynchronous caller of Windows finds it at the first Next.
@@ -12,13 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from openwmi.cim import Class, Instance, NameMap, Shape, fold, is_system_name
+from openwmi.cim import CimType, Class, Instance, NameMap, Qualifier, fold, is_system_name
 from openwmi.cim.operation import Operation
 from openwmi.cim.operations import ExecQuery, Flags
 from openwmi.errors import InvalidParameter, WbemError
-from openwmi.manager.instances import enumerate_class, family
+from openwmi.manager import associations
+from openwmi.manager.families import Merger, family
+from openwmi.manager.instances import Wanted, enumerate_class, takes_queries
 from openwmi.manager.job import Job, Producer, check_length, instance_path
+from openwmi.manager.localization import for_caller
+from openwmi.manager.views import Names, Views, all_names
 from openwmi.providers.running import Batches
+from openwmi.repository import Condition
 from openwmi.status import WbemStatus
 from openwmi.wql import (
     Comparison,
@@ -34,11 +39,14 @@ from openwmi.wql import (
     WqlError,
     analyse,
     analyse_schema,
+    check_is_for_data,
     parse,
 )
 
 __all__ = ["start"]
 
+_PAGE: Final = 64
+_DERIVATION: Final = frozenset({"__derivation", "__superclass", "__dynasty"})
 _SLICE: Final = 0.005  # seconds for which a condition may hold the loop
 
 
@@ -53,30 +61,30 @@ def start(job: Job[ExecQuery]) -> Producer:
     check_length(text, limit, "the query")
     try:
         query = parse(text, limits=Limits(length=limit))
+        if isinstance(query, SelectQuery):
+            check_is_for_data(query)
     except WqlError as error:
         raise error.as_wbem_error() from error
     if isinstance(query, SelectQuery):
         return lambda operation: _select(job, query, operation)
     if isinstance(query, SchemaQuery):
         return lambda operation: _schema(job, query, operation)
-    raise WbemError.of(WbemStatus.WBEM_E_NOT_SUPPORTED, "queries for associations are not answered yet")
+    return associations.start(job, query)
 
 
 # -- data queries
 
 
 async def _select(job: Job[ExecQuery], query: SelectQuery, operation: Operation) -> None:
-    plan, classes = await job.in_store(_plan, job, query)
+    plan, merger = await job.in_store(_plan, job, query)
     if job.has(Flags.PROTOTYPE):
         await operation.deliver([job.manager.located(_prototype(plan))])
         return
-    wanted = _looked_at(plan)
-    for cls in classes:
-        shape = _shape(job, plan, cls)
-        async for batch in _candidates(job, plan, cls, wanted, operation):
+    views = Views(job, _names(job, plan))
+    for cls in merger.classes:
+        async for batch in _candidates(job, plan, cls, operation):
             matching = await _matching(batch, plan.predicate)
-            if matching:
-                await operation.deliver(matching if shape is None else [i.copy(shape) for i in matching])
+            await operation.deliver(await views.show(merger.new(cls, matching)))
 
 
 async def _matching(batch: Sequence[Instance], predicate: Callable[[Instance], bool]) -> list[Instance]:
@@ -92,67 +100,83 @@ async def _matching(batch: Sequence[Instance], predicate: Callable[[Instance], b
     return found
 
 
-def _plan(job: Job[ExecQuery], query: SelectQuery) -> tuple[SelectPlan, list[Class]]:
+def _plan(job: Job[ExecQuery], query: SelectQuery) -> tuple[SelectPlan, Merger]:
     cls = job.static.find_class(query.class_name)
     try:
         plan = analyse(query, cls)
     except WqlError as error:
         raise error.as_wbem_error() from error
-    return plan, [plan.cls] if job.has(Flags.DIRECT_READ) else family(job, plan.cls)
+    return plan, Merger(filter(plan.concerns, family(job, plan.cls)))
 
 
-async def _candidates(
-    job: Job[ExecQuery], plan: SelectPlan, cls: Class, wanted: frozenset[str] | None, operation: Operation
-) -> Batches:
-    """The instances of exactly `cls` that may match: one, where the query pins all keys, else all of them."""
-    keys = _pinned_keys(plan, cls)
-    if keys is None or cls.is_abstract:
-        async for batch in enumerate_class(job, cls, operation, wanted, job.request.query):
-            yield batch
-        return
-    if cls.provider is None:
-        found: Instance | None = await job.in_store(job.static.find, cls, keys)
-        if found is not None and fold(found.class_name) == fold(cls.name):
-            yield [found]
-        return
-    runner = await job.entry(cls).load()
-    if not runner.provider.supports_get:
-        async for batch in enumerate_class(job, cls, operation, wanted, job.request.query):
-            yield batch
-        return
-    try:
-        yield [await runner.get(job.call(cls, instance_path(cls, keys), wanted), keys, operation.report)]
-    except WbemError as error:
-        if error.status != WbemStatus.WBEM_E_NOT_FOUND:
-            raise job.failed(error, runner.name) from error
+async def _candidates(job: Job[ExecQuery], plan: SelectPlan, cls: Class, operation: Operation) -> Batches:
+    """The instances of exactly `cls` that may match: one, where the query pins all keys, else as few as may be."""
+    keys = None if cls.provider is None or cls.is_abstract else _pinned_keys(plan, cls)
+    if keys is not None:
+        runner = await job.entry(cls).load()
+        # A provider that takes queries is to have them (3.1.4.3.18); for any other a key is a get.
+        if runner.provider.supports_get and not takes_queries(runner):
+            call = job.call(cls, instance_path(cls, keys), _looked_at(plan))
+            try:
+                yield [await runner.get(call, keys, operation.report)]
+            except WbemError as error:
+                if error.status != WbemStatus.WBEM_E_NOT_FOUND:
+                    raise job.failed(error, runner.name) from error
+            return
+    wanted = Wanted(_looked_at(plan), _conditions(plan), (job.request.query or "",))
+    async for batch in enumerate_class(job, cls, operation, wanted):
+        yield batch
+
+
+def _conditions(plan: SelectPlan) -> tuple[Condition, ...]:
+    """What the repository can test by itself."""
+    return tuple(Condition(r.property, r.operator, r.value) for r in plan.requirements)
 
 
 def _pinned_keys(plan: SelectPlan, cls: Class) -> dict[str, Any] | None:
     """The keys, if the query gives a value for each: then a get does what an enumeration would."""
-    if not cls.keys or any(key.name not in plan.equalities for key in cls.keys):
+    equalities = plan.equalities
+    if not cls.keys or any(key.name not in equalities for key in cls.keys):
         return None
     try:
-        return {key.name: key.conform(plan.equalities[key.name]) for key in cls.keys}
+        return {key.name: key.conform(equalities[key.name]) for key in cls.keys}
     except WbemError:
         return None  # no object has such a key; the predicate finds that out
 
 
-def _shape(job: Job[ExecQuery], plan: SelectPlan, cls: Class) -> Shape | None:
-    """The projection of `cls`; None for whole instances."""
+def _names(job: Job[ExecQuery], plan: SelectPlan) -> Names:
+    """The properties that the query selects; with WBEM_FLAG_ENSURE_LOCATABLE the keys, too."""
     if plan.projection is None:
-        return None
-    names = {name for name in plan.projection if not is_system_name(name) or name in cls.properties}
-    if job.has(Flags.ENSURE_LOCATABLE):
-        names |= {key.name for key in cls.keys}
-    return cls.shape.project(names)
+        return all_names
+    selected = plan.projection
+    locatable = job.has(Flags.ENSURE_LOCATABLE)
+
+    def names(cls: Class) -> set[str]:
+        found = {name for name in selected if not is_system_name(name) or name in cls.properties}
+        return found.union(key.name for key in cls.keys) if locatable else found
+
+    return names
 
 
 def _prototype(plan: SelectPlan) -> Class:
-    """The class with what the query selects (2.2.4.1)."""
-    if plan.projection is None:
-        return plan.cls
-    selected = set(map(fold, plan.projection))
-    return replace(plan.cls, properties=NameMap(p for p in plan.cls.properties.each() if fold(p.name) in selected))
+    """The class with what the query selects, and Order qualifiers that say where it stands in the list (2.2.4.1)."""
+    places: dict[str, list[int]] = {}
+    if plan.query.properties is None:
+        places = {fold(name): [place] for place, name in enumerate(plan.cls.properties)}
+    for place, path in enumerate(plan.query.properties or ()):
+        places.setdefault(fold(path.names[0]), []).append(place)
+    properties = NameMap(
+        replace(p, qualifiers=p.qualifiers.with_items([_order(places[fold(p.name)])]))
+        for p in plan.cls.properties.each()
+        if fold(p.name) in places
+    )
+    if plan.query.properties is None or not _DERIVATION.isdisjoint(places):
+        return replace(plan.cls, properties=properties)
+    return replace(plan.cls, superclass=None, derivation=(), properties=properties)
+
+
+def _order(places: list[int]) -> Qualifier:
+    return Qualifier("Order", CimType.SINT32, tuple(places), True)
 
 
 def _looked_at(plan: SelectPlan) -> frozenset[str] | None:
@@ -180,13 +204,18 @@ async def _schema(job: Job[ExecQuery], query: SchemaQuery, operation: Operation)
         plan = analyse_schema(query)
     except WqlError as error:
         raise error.as_wbem_error() from error
-    for name in await job.in_store(_names, job, plan):
-        cls: Class | None = await job.in_store(job.static.find_class, name)
-        if cls is not None and plan.predicate(located := job.manager.located(cls)):
-            await operation.deliver([located])
+    names: list[str] = await job.in_store(_class_names, job, plan)
+    for at in range(0, len(names), _PAGE):
+        await operation.deliver(await job.in_store(_classes, job, plan, names[at : at + _PAGE]))
 
 
-def _names(job: Job[ExecQuery], plan: SchemaPlan) -> list[str]:
+def _classes(job: Job[ExecQuery], plan: SchemaPlan, names: Sequence[str]) -> list[Class]:
+    """Those of the classes that are still there and match."""
+    found = (job.manager.located(cls) for name in names if (cls := job.static.find_class(name)) is not None)
+    return [for_caller(job, cls) for cls in found if plan.predicate(cls)]
+
+
+def _class_names(job: Job[ExecQuery], plan: SchemaPlan) -> list[str]:
     if plan.root is None:
         return job.static.class_names(None, deep=True)
     root = job.static.find_class(plan.root)

@@ -7,7 +7,7 @@ store's thread.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from openwmi.cim import ABSENT, DEFAULT, CimType, Class, Instance, identity
 from openwmi.cim.operations import CallContext
 from openwmi.errors import InvalidClass, NotFound, WbemError
 from openwmi.manager.own import OwnObjects
+from openwmi.repository import Condition
 from openwmi.status import WbemStatus
 
 if TYPE_CHECKING:
@@ -82,10 +83,13 @@ class StaticObjects:
             return self._located(self._own.find(cls, keys))
         return self._located(self._store.get_instance(self.namespace, cls.name, identity(cls, keys)))
 
-    def instances(self, cls: Class) -> Iterator[Instance]:
-        """The instances of exactly `cls`."""
-        own = self._own.include(cls)
-        for instance in self._own.instances(cls) if own else self._store.instances(self.namespace, cls.name):
+    def instances(self, cls: Class, conditions: Iterable[Condition] = ()) -> Iterator[Instance]:
+        """The instances of exactly `cls`: at least all of those that meet the conditions (`Store.instances`)."""
+        if self._own.include(cls):
+            found = self._own.instances(cls)
+        else:
+            found = self._store.instances(self.namespace, cls.name, conditions=conditions)
+        for instance in found:
             self._located(instance)
             yield instance
 

@@ -153,8 +153,10 @@ class Provider:
     def query_instances(
         self, call: ProviderCall, query: str
     ) -> Iterable[Found] | AsyncIterable[Found] | Awaitable[Iterable[Found]]:
-        """The instances that a WQL SELECT wants (3.1.4.17.15); more than those do no harm, they are filtered again.
+        """The instances of `call.cls` that a query wants (3.1.4.17.15); more do no harm, they are filtered again.
 
+        The query is a SELECT. A class of associations is asked by ASSOCIATORS OF and REFERENCES OF, too, for the
+        associations of an object; if that is refused, by a SELECT with the references that name the object.
         WBEM_E_PROVIDER_NOT_CAPABLE, raised before the first instance, makes the server enumerate instead.
         """
         raise _refusal()
@@ -193,7 +195,7 @@ class Provider:
 
     @property
     def query_support_levels(self) -> tuple[str, ...]:
-        """QuerySupportLevels."""
+        """QuerySupportLevels: WQL:UnarySelect, WQL:V1ProviderDefined, WQL:References, WQL:Associators, or none."""
         return ("WQL:UnarySelect",) if self.supports("query_instances") else ()
 
     def supports(self, function: str) -> bool:

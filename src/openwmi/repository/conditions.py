@@ -9,7 +9,9 @@ WQL does is left out, or widened, never narrowed. These are the differences:
 - booleans: equality only, as WQL has it;
 - text: NOCASE folds what `fold` folds as long as it is ASCII. What is not stands in the JSON as ``\u....``; rows with
   such an escape are all let through. Constants that are not ASCII are left out;
-- real numbers (SQLite's reading of decimals may be off in the last bit), datetimes, references, arrays: left out;
+- ``contains``, for text and references: the same; what is looked for is plain ASCII or left out;
+- real numbers (SQLite's reading of decimals may be off in the last bit), datetimes, references as a whole (one path has
+  many spellings), arrays: left out;
 - a property that the row does not mention has its class's default, which is compared in the row's place.
 """
 
@@ -24,9 +26,9 @@ from openwmi.cim import INTEGER_RANGES, CimType, Class, Property, fold, identity
 
 __all__ = ["Condition", "compile_conditions", "named_identity"]
 
-Operator = Literal["=", "<>", "<", "<=", ">", ">="]
+Operator = Literal["=", "<>", "<", "<=", ">", ">=", "contains"]
 
-_OPERATORS: Final = frozenset(("=", "<>", "<", "<=", ">", ">="))
+_OPERATORS: Final = frozenset(("=", "<>", "<", "<=", ">", ">=", "contains"))
 _EQUALITY: Final = frozenset(("=", "<>"))
 _ASCII_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*")
 _INT64: Final = range(-(2**63), 2**63)
@@ -39,6 +41,7 @@ class Condition:
     """``property operator value``, of values as `openwmi.cim.conform` gives them.
 
     NULL meets no comparison, ``<>`` neither. A `value` of None means IS NULL (``=``) or IS NOT NULL (``<>``).
+    ``contains`` is met by text, or the text of a reference, in which `value` stands, whatever its case.
     """
 
     property: str
@@ -86,6 +89,8 @@ def _term(declared: Property, operator: Operator, value: Any) -> tuple[str, tupl
     if not _ASCII_NAME.fullmatch(name):  # JSON has it in escapes, which SQLite's paths do not see through
         return "", ()
     path = f"$.p.{name}"
+    if operator == "contains":
+        return _containing(declared, value, path)
     if value is None:
         return _null(declared, operator, path)
     compared = _compared(declared, operator, value)
@@ -101,6 +106,16 @@ def _term(declared: Property, operator: Operator, value: Any) -> tuple[str, tupl
     if collation:
         found = f"({found} OR instr(data, '\\u'))"
     return found, parameters
+
+
+def _containing(declared: Property, value: Any, path: str) -> tuple[str, tuple[Any, ...]]:
+    fits = declared.type in (CimType.STRING, CimType.REFERENCE) and not declared.is_array
+    if not fits or type(value) is not str or not _is_plain(value):
+        return "", ()
+    # A default is judged here and now; with none, SQLite's NULL is as good as false.
+    default = declared.default is not None and fold(value) in fold(str(declared.default))
+    found = "coalesce(instr(lower(json_extract(data, ?)), ?), CASE WHEN json_type(data, ?) IS NULL THEN ? END)"
+    return f"({found} OR instr(data, '\\u'))", (path, fold(value), path, default)
 
 
 def _compared(declared: Property, operator: Operator, value: Any) -> tuple[str, Any, Any] | None:
