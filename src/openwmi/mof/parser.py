@@ -421,8 +421,10 @@ class _Parser:
             text = self.texts[at]
             if "\\" in text:
                 joined += self._unescaped("".join(_STRING.findall(text)), at)
-            else:
+            elif '"' in text[1:-1]:
                 joined += "".join(text.split('"')[1::2])
+            else:
+                joined += text[1:-1]
             at += 1
         self.at = at
         return joined

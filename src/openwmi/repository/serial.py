@@ -127,6 +127,8 @@ def _value_out(value: Any, type_: CimType, is_array: bool, depth: int) -> Any:
     if is_array:
         if type_ is CimType.UINT8:
             return base64.b64encode(value).decode("ascii")
+        if type_ in _PLAIN:
+            return list(value)
         return [_value_out(item, type_, False, depth) for item in value]
     if type_ is CimType.DATETIME:
         return value.text

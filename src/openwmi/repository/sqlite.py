@@ -212,25 +212,25 @@ class SqliteStore(Engine):
     def put_class(self, namespace: str, cls: Class) -> None:
         """See `Store.put_class`."""
         with self.transaction():
-            number, _ = self._namespace(namespace)
-            parent = None
-            if cls.superclass is not None:
-                above = self._find(number, cls.superclass)
-                if above is None:
-                    raise WbemError.of(
-                        WbemStatus.WBEM_E_INVALID_SUPERCLASS, f"{cls.name}: there is no superclass {cls.superclass}"
-                    )
-                parent = above.id
-            declaration = encode_class(cls.local)
+            number, spelled = self._namespace(namespace)
+            above = None if cls.superclass is None else self._find(number, cls.superclass)
+            if cls.superclass is not None and above is None:
+                raise WbemError.of(
+                    WbemStatus.WBEM_E_INVALID_SUPERCLASS, f"{cls.name}: there is no superclass {cls.superclass}"
+                )
+            parent = None if above is None else above.id
+            local = cls.local
+            declaration = encode_class(local)
             before = self._find(number, cls.name)
-            if before is None:
-                self._run(
-                    "INSERT INTO classes (namespace, folded, parent, declaration) VALUES (?, ?, ?, ?)",
-                    number, _key(cls.name), parent, declaration,
-                )  # fmt: skip
-                self._entry(namespace, cls.name)
-            else:
+            if before is not None:
                 self._change_class(before, parent, declaration)
+                return
+            made = self._run(
+                "INSERT INTO classes (namespace, folded, parent, declaration) VALUES (?, ?, ?, ?)",
+                number, _key(cls.name), parent, declaration,
+            )  # fmt: skip
+            # What was written reads back the same, so the class is resolved without being read.
+            self._resolve(int(made.lastrowid or 0), number, replace(local, namespace=spelled, server=None), above)
 
     def _change_class(self, before: _Entry, parent: int | None, declaration: str) -> None:
         """Replaces a declaration; the classes below must still be able to inherit, instances must keep their keys."""
@@ -292,17 +292,17 @@ class SqliteStore(Engine):
                 raise self._damaged("classes", number, "its superclass is missing")
             rows.append(row)
             wanted = row[2]
-        for row in reversed(rows):
-            entry = self._resolve(row, entry)
+        for number, namespace, _, declaration, spelled in reversed(rows):
+            try:
+                declared = replace(decode_class(declaration), namespace=spelled)
+            except DecodeError as error:
+                raise self._damaged("classes", number, str(error)) from error
+            entry = self._resolve(number, namespace, declared, entry)
         assert entry is not None
         return entry
 
-    def _resolve(self, row: Any, parent: _Entry | None) -> _Entry:
-        number, namespace, _, declaration, spelled = row
-        try:
-            declared = replace(decode_class(declaration), namespace=spelled)
-        except DecodeError as error:
-            raise self._damaged("classes", number, str(error)) from error
+    def _resolve(self, number: int, namespace: int, declared: Class, parent: _Entry | None) -> _Entry:
+        """Remembers a class, resolved under its parent."""
         cls = declared.rooted() if parent is None else parent.cls.derive(declared)
         # Inherited keys share the space of identities of the class that settled them.
         origin = parent.origin if parent is not None and parent.cls.keys else number
