@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from openwmi.errors import OperationCancelled as OperationCancelled
     from openwmi.errors import PeerError as PeerError
     from openwmi.errors import ProtocolError as ProtocolError
+    from openwmi.errors import RepositoryDamaged as RepositoryDamaged
+    from openwmi.errors import RepositoryInUse as RepositoryInUse
     from openwmi.errors import RpcFault as RpcFault
     from openwmi.errors import SyntaxProblem as SyntaxProblem
     from openwmi.errors import TransportError as TransportError
@@ -86,6 +88,8 @@ _HOME: Final = {
     "OperationOptions": "openwmi.client.options",
     "PeerError": "openwmi.errors",
     "ProtocolError": "openwmi.errors",
+    "RepositoryDamaged": "openwmi.errors",
+    "RepositoryInUse": "openwmi.errors",
     "Result": "openwmi.client.callbacks",
     "RpcFault": "openwmi.errors",
     "Server": "openwmi.server",
@@ -127,6 +131,8 @@ __all__ = [
     "OperationOptions",
     "PeerError",
     "ProtocolError",
+    "RepositoryDamaged",
+    "RepositoryInUse",
     "Result",
     "RpcFault",
     "Server",

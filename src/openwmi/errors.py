@@ -6,6 +6,8 @@
     │   ├── MethodFailed        a method ran, and returned another value than 0
     │   ├── SyntaxProblem       text that does not parse: an object path, WQL, MOF, a datetime
     │   └── ConfigurationError  an accounts file, a command line, a server's settings
+    │       ├── RepositoryDamaged   the repository's file makes no sense any more
+    │       └── RepositoryInUse     another process has it open
     └── PeerError               the other side's mistake, or its silence
         ├── DecodeError         bytes that are not what they should be (field, offset)
         ├── ProtocolError       well-formed bytes in the wrong place, a broken promise
@@ -49,6 +51,8 @@ __all__ = [
     "OperationCancelled",
     "PeerError",
     "ProtocolError",
+    "RepositoryDamaged",
+    "RepositoryInUse",
     "RpcFault",
     "SyntaxProblem",
     "TransportError",
@@ -190,6 +194,14 @@ class SyntaxProblem(CallerError):
 
 class ConfigurationError(CallerError):
     """A setting, a file or a command line that cannot be used; the message says which, and what to do."""
+
+
+class RepositoryDamaged(ConfigurationError):
+    """The file is, or was, a repository, but its content makes no sense any more."""
+
+
+class RepositoryInUse(ConfigurationError):
+    """The repository is open in another process, which has it for itself."""
 
 
 class PeerError(Error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -136,7 +137,7 @@ def test_an_unwritable_place(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_empty_file_becomes_a_repository(path: Path) -> None:
-    path.touch()
+    path.touch(0o600)
     filled(path)
     with SqliteStore(path) as store:
         assert store.class_names(NS)
@@ -158,10 +159,34 @@ def schema_of(store: SqliteStore) -> list[tuple[str, str]]:
     return [(name, "".join((sql or "").split())) for name, sql in found]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+@pytest.mark.parametrize("mode", [0o604, 0o620, 0o644])
+def test_a_file_that_others_may_touch_is_refused(path: Path, mode: int) -> None:
+    filled(path)
+    path.chmod(mode)
+    with pytest.raises(ConfigurationError, match=rf"others may use it \(mode {mode:04o}\); run: chmod 600 "):
+        SqliteStore(path)
+    path.chmod(0o600)
+    SqliteStore(path).close()
+
+
+def test_a_settled_file_is_whole_by_itself(path: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "copied.db"
+    with SqliteStore(path) as store:
+        store.create_namespace("root")
+        store.settle()
+        copied.write_bytes(path.read_bytes())
+    copied.chmod(0o600)
+    with SqliteStore(copied) as store:
+        assert store.namespaces() == ["root"]
+        assert store.verify() == []
+
+
 def test_the_first_layout_is_migrated(path: Path) -> None:
     """A file as the first version wrote it: nothing is lost, and enumerations keep their order."""
     assert int.from_bytes(b"oWMI", "big") == 1867992393
     first_layout(path)
+    path.chmod(0o600)
     with SqliteStore(path) as store:
         assert store.verify() == []
         assert store.descriptor("root") == b"\0\xff"
@@ -190,6 +215,7 @@ def test_a_newer_layout_in_the_log_is_refused(path: Path, tmp_path: Path) -> Non
     for suffix in ("", "-wal"):
         Path(f"{crashed}{suffix}").write_bytes(Path(f"{path}{suffix}").read_bytes())
     writer.close()
+    crashed.chmod(0o600)
     assert int.from_bytes(crashed.read_bytes()[60:64], "big") == database.LAYOUT
     for _ in range(2):
         with pytest.raises(ConfigurationError, match="newer openwmi"):

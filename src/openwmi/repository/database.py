@@ -15,9 +15,10 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from openwmi.errors import ConfigurationError
+from openwmi.errors import ConfigurationError, RepositoryDamaged, RepositoryInUse
+from openwmi.security.files import check_private
 
-__all__ = ["APPLICATION_ID", "CLASS_SHIFT", "LAYOUT", "Damaged", "connect", "stage"]
+__all__ = ["APPLICATION_ID", "CLASS_SHIFT", "LAYOUT", "connect", "is_repository", "stage"]
 
 APPLICATION_ID: Final = int.from_bytes(b"oWMI", "big")
 
@@ -86,8 +87,12 @@ STEPS: tuple[tuple[str, ...], ...] = (_FIRST_LAYOUT, _SECOND_LAYOUT)
 LAYOUT: Final = len(STEPS)
 
 
-class Damaged(ConfigurationError):
-    """The file is, or was, a repository, but SQLite cannot make sense of it."""
+def is_repository(path: Path) -> bool:
+    """Whether `path` is a regular file with a repository's mark, of whatever layout and in whatever state."""
+    try:
+        return path.is_file() and _is_marked(_header(path))
+    except OSError:
+        return False
 
 
 def connect(path: Path | None) -> sqlite3.Connection:
@@ -96,7 +101,7 @@ def connect(path: Path | None) -> sqlite3.Connection:
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         _migrate(connection, Path(":memory:"))
         return connection
-    is_new = _inspect(path)
+    is_new = _inspect(path, private=True)
     opened: sqlite3.Connection | None = None
     try:
         opened = sqlite3.connect(path, timeout=_LOCK_WAIT, isolation_level=None, check_same_thread=False)
@@ -119,7 +124,7 @@ def stage(path: Path) -> sqlite3.Connection:
     """
     if not path.is_file() or path.stat().st_size == 0:
         raise ConfigurationError(f"there is no repository in {path}")
-    _inspect(path)
+    _inspect(path, private=False)
     staged = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     try:
         source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_LOCK_WAIT)
@@ -139,21 +144,34 @@ def stage(path: Path) -> sqlite3.Connection:
     return staged
 
 
-def _inspect(path: Path) -> bool:
-    """Refuses what is not ours before SQLite touches it. Creates a missing file; returns whether it did."""
+def _inspect(path: Path, *, private: bool) -> bool:
+    """Refuses what is not ours before SQLite touches it. Creates a missing file; returns whether it did.
+
+    With `private` it is refused, too, if others than its owner may touch it: who may write to it may grant himself
+    every right. A backup, which is only read, may lie about.
+    """
     try:
-        with path.open("rb") as file:
-            header = file.read(100)
+        header, status = _header(path), path.stat()
     except FileNotFoundError:
         return _create(path)
     except OSError as error:
         raise ConfigurationError(f"the repository {path} cannot be read: {error.strerror}") from None
-    if not header:
-        return False
-    if header[: len(_MAGIC)] != _MAGIC or int.from_bytes(header[_APPLICATION_ID], "big") != APPLICATION_ID:
+    if header and not _is_marked(header):
         raise ConfigurationError(f"{path} is not a repository of openwmi: name another file")
-    _check_version(path, int.from_bytes(header[_USER_VERSION], "big"))
+    if private:
+        check_private(path, status)
+    if header:
+        _check_version(path, int.from_bytes(header[_USER_VERSION], "big"))
     return False
+
+
+def _header(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(100)
+
+
+def _is_marked(header: bytes) -> bool:
+    return header[: len(_MAGIC)] == _MAGIC and int.from_bytes(header[_APPLICATION_ID], "big") == APPLICATION_ID
 
 
 def _check_version(path: Path, version: int) -> None:
@@ -218,7 +236,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 def _problem(path: Path, error: sqlite3.Error) -> ConfigurationError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return ConfigurationError(
+        return RepositoryInUse(
             f"the repository {path} is open in another process: stop that one, connect to it over the network,"
             " or name another file"
         )
@@ -226,4 +244,6 @@ def _problem(path: Path, error: sqlite3.Error) -> ConfigurationError:
         return ConfigurationError(f"the repository {path}, or its folder, cannot be written to: {error}")
     if code == sqlite3.SQLITE_FULL:
         return ConfigurationError(f"the repository {path} cannot be opened: {error}")
-    return Damaged(f"the repository {path} cannot be opened: {error}; restore it from a backup")
+    return RepositoryDamaged(
+        f"the repository {path} cannot be opened: {error}; restore it from a backup, or move it away to begin anew"
+    )

@@ -134,6 +134,12 @@ class Engine:
             f"{table} row {row}: what it belongs to in {parent} is gone" for table, row, parent, _ in broken
         ]
 
+    def settle(self) -> None:
+        """See `Store.settle`."""
+        with self._lock:
+            self._alone()
+            self._row("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def backup(self, path: Path | str, *, overwrite: bool = False) -> None:
         """See `Store.backup`."""
         target = Path(path)

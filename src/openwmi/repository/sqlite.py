@@ -18,11 +18,12 @@ from openwmi.errors import (
     InvalidClass,
     InvalidNamespace,
     OperationCancelled,
+    RepositoryDamaged,
     SyntaxProblem,
     WbemError,
 )
 from openwmi.repository.conditions import Condition, compile_conditions, named_identity
-from openwmi.repository.database import CLASS_SHIFT, LAYOUT, Damaged, stage
+from openwmi.repository.database import CLASS_SHIFT, LAYOUT, stage
 from openwmi.repository.engine import Engine
 from openwmi.repository.serial import decode_class, decode_instance, encode_class, encode_instance
 from openwmi.repository.store import NamespaceInfo, RepositoryInfo
@@ -543,7 +544,7 @@ def checked(path: Path) -> sqlite3.Connection:
     """A private copy of the backup at `path` (`stage`) in which nothing is wrong; `ConfigurationError` if not."""
     try:
         staged = stage(path)
-    except Damaged as error:
+    except RepositoryDamaged as error:
         raise ConfigurationError(f"nothing was restored: {path} is damaged, SQLite cannot read it") from error
     try:
         problems = _View(staged, path).verify()

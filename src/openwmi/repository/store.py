@@ -158,6 +158,10 @@ class Store(Protocol):
         """
         ...
 
+    def settle(self) -> None:
+        """Brings everything into the one file: until the next write, a copy of it is a whole and sound repository."""
+        ...
+
     def backup(self, path: Path | str, *, overwrite: bool = False) -> None:
         """Writes the state of this moment to a new file, itself a repository, that only this account may read.
 

@@ -11,8 +11,7 @@ import itertools
 import sqlite3
 from pathlib import Path
 
-from openwmi.errors import ConfigurationError
-from openwmi.repository.database import Damaged
+from openwmi.errors import ConfigurationError, RepositoryDamaged
 from openwmi.repository.engine import BESIDE, copy_beside, publish
 from openwmi.repository.sqlite import SqliteStore, checked
 from openwmi.repository.store import RepositoryInfo
@@ -45,7 +44,7 @@ def restore(path: Path, source: Path) -> Path | None:
     """
     try:
         store = SqliteStore(path) if _is_there(path) else None
-    except Damaged:
+    except RepositoryDamaged:
         store = None
     if store is not None:
         with store:

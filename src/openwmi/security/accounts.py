@@ -18,8 +18,6 @@ import os
 import re
 import secrets
 import stat
-import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from spnego._ntlm_raw.md4 import md4
 
 from openwmi.errors import ConfigurationError, SyntaxProblem
+from openwmi.security.files import check_private, check_private_folder, locked, write_whole
 from openwmi.security.principals import (
     ADMINISTRATORS,
     AUTHENTICATED_USERS,
@@ -35,9 +34,6 @@ from openwmi.security.principals import (
     Principal,
     Sid,
 )
-
-if sys.platform != "win32":
-    import fcntl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,7 +172,8 @@ class Accounts:
         if self._path is None:
             yield
             return
-        with _locked(self._path.parent):
+        with locked(self._path.parent):
+            check_private_folder(self._path.parent)
             with contextlib.suppress(FileNotFoundError):
                 self._read()
             before = (self._next_rid, dict(self._by_name))
@@ -223,7 +220,7 @@ class Accounts:
             ],
         }
         try:
-            self._stamp = _replace(self._path, json.dumps(document, indent=2).encode() + b"\n")
+            self._stamp = _stamp(write_whole(self._path, json.dumps(document, indent=2).encode() + b"\n"))
         except OSError as error:
             raise ConfigurationError(f"{self._path}: cannot be written: {error.strerror}") from error
 
@@ -259,7 +256,8 @@ def _read_guarded(path: Path) -> tuple[bytes, tuple[int, ...]]:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
                 raise ConfigurationError(f"{path}: is not a regular file")
-            _check_guard(path, status)
+            check_private(path, status)
+            check_private_folder(path.parent)
             data = stream.read(_MAX_FILE + 1)
     except FileNotFoundError:
         raise
@@ -268,57 +266,6 @@ def _read_guarded(path: Path) -> tuple[bytes, tuple[int, ...]]:
     if len(data) > _MAX_FILE:
         raise ConfigurationError(f"{path}: is larger than {_MAX_FILE} bytes")
     return data, _stamp(status)
-
-
-def _check_guard(path: Path, status: os.stat_result) -> None:
-    """Refuse a file that somebody else owns or may touch. Windows' access lists are not looked at."""
-    if sys.platform == "win32":
-        return
-    if status.st_uid not in (os.geteuid(), 0):
-        raise ConfigurationError(f"{path}: belongs to user id {status.st_uid}, must belong to {os.geteuid()}")
-    if status.st_mode & 0o077:
-        mode = stat.S_IMODE(status.st_mode)
-        raise ConfigurationError(f"{path}: others may use it (mode {mode:04o}); run: chmod 600 {path}")
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Make `folder` and hold its lock. Locking the folder leaves no lock file behind; Windows does without."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY) if sys.platform != "win32" else -1
-    except OSError as error:
-        raise ConfigurationError(f"{folder}: cannot be used: {error.strerror}") from error
-    if sys.platform == "win32":
-        yield
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _replace(path: Path, data: bytes) -> tuple[int, ...]:
-    """Put `data` in `path`'s place, durably and at once. The new file's stamp."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # made with mode 0600
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(handle)
-            stamp = _stamp(os.fstat(handle))
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    if sys.platform != "win32":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    return stamp
 
 
 # The document
