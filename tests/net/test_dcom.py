@@ -13,7 +13,7 @@ from openwmi.dcom.bindings import DualStringArray, Endpoint
 from openwmi.dcom.importer import Importer, Reach, Reference
 from openwmi.dcom.interfaces import IObjectExporter
 from openwmi.dcom.peer import Call
-from openwmi.errors import RpcFault
+from openwmi.errors import ConfigurationError, RpcFault
 from openwmi.net.dcom import DcomHost
 from openwmi.net.rpc import RpcTransport
 from openwmi.security.acceptors import LocalAcceptors
@@ -136,7 +136,7 @@ async def test_a_port_that_cannot_be_had() -> None:
     it = Fixture()
     taken = await asyncio.start_server(lambda r, w: None, HOST, 0)
     port = taken.sockets[0].getsockname()[1]
-    with pytest.raises(OSError, match=str(port)):
+    with pytest.raises(ConfigurationError, match=f"cannot listen at {HOST} on port {port}: "):
         await it.host.listen(HOST, 0, port)
     taken.close()
     await taken.wait_closed()

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from openwmi.cim import Class, Instance, fold
 from openwmi.cli.output import write
 from openwmi.cli.target import Host, NamespaceOption, PasswordFile, Repository, Timeout, User, open_session
-from openwmi.mof import read_include, read_mof
+from openwmi.client.sync import Session
+from openwmi.mof import Source, export_mof, read_include, read_mof, write_mof
 
 __all__ = ["app"]
+
+# What stands for the namespace itself and for those below it.
+_NAMESPACES_OWN: Final = frozenset({"__namespace", "__thisnamespace", "__systemsecurity"})
 
 app = typer.Typer(help="Classes and instances as text.", no_args_is_help=True)
 
@@ -21,9 +28,12 @@ def _group() -> None:
     """Classes and instances as text (the Managed Object Format)."""
 
 
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="MOF files, in order.", show_default=False)]
+
+
 @app.command("compile")
 def compile_(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="MOF files, in order.", show_default=False)],
+    files: Files,
     host: Host = None,
     user: User = None,
     password_file: PasswordFile = None,
@@ -33,11 +43,80 @@ def compile_(
 ) -> None:
     """Compile MOF files into a repository, here or on a server.
 
-    Here, a file with a mistake changes nothing. On a server, objects are put one after another: if it refuses one,
+    Here, a mistake in any file changes nothing. On a server, objects are put one after another: if it refuses one,
     those before it are there.
     """
-    texts = [(str(path), read_mof(path)) for path in files]
     with open_session(host, user, password_file, repository, namespace, timeout) as session:
-        for file, text in texts:
-            count = session.compile_mof(text, file=file, include=read_include)
-            write(f"{file}: {count:,} {'object' if count == 1 else 'objects'}")
+        _report(session, files, keep=True)
+
+
+@app.command()
+def check(
+    files: Files,
+    host: Host = None,
+    user: User = None,
+    password_file: PasswordFile = None,
+    repository: Repository = None,
+    namespace: NamespaceOption = None,
+    timeout: Timeout = 60.0,
+) -> None:
+    """Say what is wrong with MOF files, and change nothing.
+
+    The files are resolved against the classes of the repository, and of the files before them.
+    """
+    with open_session(host, user, password_file, repository, namespace, timeout) as session:
+        _report(session, files, keep=False)
+
+
+def _report(session: Session, files: Iterable[Path], *, keep: bool) -> None:
+    sources = [Source(str(path), read_mof(path)) for path in files]
+    counts = session.compile_sources(sources, include=read_include, keep=keep)
+    for source, count in zip(sources, counts, strict=True):
+        write(f"{source.file}: {count:,} {'object' if count == 1 else 'objects'}")
+
+
+@app.command()
+def show(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A class's name, or an instance's path.")],
+    host: Host = None,
+    user: User = None,
+    password_file: PasswordFile = None,
+    repository: Repository = None,
+    namespace: NamespaceOption = None,
+    timeout: Timeout = 60.0,
+) -> None:
+    """Show a class or an instance as MOF."""
+    with open_session(host, user, password_file, repository, namespace, timeout) as session:
+        sys.stdout.write(write_mof(session.get(path)))
+
+
+@app.command()
+def export(
+    host: Host = None,
+    user: User = None,
+    password_file: PasswordFile = None,
+    repository: Repository = None,
+    namespace: NamespaceOption = None,
+    timeout: Timeout = 60.0,
+) -> None:
+    """Write a namespace as MOF that compiles again, into any namespace.
+
+    That is its classes and what the repository keeps of their instances: nothing that providers make up, no localized
+    texts, and not the namespaces below it.
+    """
+    with open_session(host, user, password_file, repository, namespace, timeout) as session:
+        for text in _exported(session):
+            sys.stdout.write(text)
+
+
+def _exported(session: Session) -> Iterator[str]:
+    with session.enumerate_classes() as found:
+        classes = [cls for cls in found if isinstance(cls, Class)]
+    yield from export_mof(cls for cls in classes if not cls.name.startswith("__"))
+    for cls in classes:
+        if cls.is_abstract or cls.provider is not None or fold(cls.name) in _NAMESPACES_OWN:
+            continue
+        with session.enumerate_instances(cls.name, polymorphism="shallow") as instances:
+            for instance in instances:
+                if isinstance(instance, Instance):
+                    yield write_mof(instance) + "\n"

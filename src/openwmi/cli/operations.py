@@ -205,9 +205,10 @@ def invoke(
     timeout: Timeout = 60.0,
     json: Json = False,
 ) -> None:
-    """Call a method of an instance or, with a class as PATH, a static one. Show what comes out.
+    """Call a method of an instance or a class.
 
-    A method that could be called is a success, whatever its ReturnValue.
+    A class has static methods only. What comes out is shown. A method that could be called is a success, whatever its
+    ReturnValue.
     """
     given = [parse_given(argument) for argument in arguments or ()]
     with open_session(host, user, password_file, repository, namespace, timeout) as session:

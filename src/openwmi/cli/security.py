@@ -99,7 +99,9 @@ def show(
 @app.command()
 def grant(
     who: Who,
-    rights: Annotated[list[Right], typer.Argument(metavar="RIGHT...", help=", ".join(Right), show_default=False)],
+    rights: Annotated[
+        list[Right], typer.Argument(metavar="RIGHT...", help=f"One or more of {', '.join(Right)}.", show_default=False)
+    ],
     inherit: Annotated[bool, typer.Option("--inherit", help="Also in the namespaces below that come to be.")] = False,
     accounts: AccountsFile = None,
     host: Host = None,
@@ -109,7 +111,10 @@ def grant(
     namespace: NamespaceOption = None,
     timeout: Timeout = 60.0,
 ) -> None:
-    """Give an account or a group rights in a namespace, beside those that it has."""
+    """Give an account or a group rights in a namespace.
+
+    It keeps those that it has.
+    """
     sid = _sid(who, accounts)
     flags = AceFlag.CONTAINER_INHERIT if inherit else 0
     mask = 0
@@ -140,7 +145,7 @@ def revoke(
     namespace: NamespaceOption = None,
     timeout: Timeout = 60.0,
 ) -> None:
-    """Take away everything that a namespace itself allows to an account or a group."""
+    """Take a namespace's own rights from an account or a group."""
     sid = _sid(who, accounts)
     with open_session(host, user, password_file, repository, namespace, timeout) as session:
         descriptor = _read(session)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import signal
 import sys
-import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from openwmi.cli import is_debugging
 from openwmi.cli.locations import IN_MEMORY, accounts_file, repository_file
 from openwmi.errors import ConfigurationError, printable
+from openwmi.security.files import write_whole
+
+if TYPE_CHECKING:
+    from openwmi.server.settings import Settings
 
 __all__ = ["serve"]
 
@@ -44,15 +45,30 @@ def _raise_file_limit() -> None:
 
 
 def serve(
-    listen: Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen at.")] = "127.0.0.1",
-    rpc_port: Annotated[int, typer.Option(min=0, max=65535, help="Where clients come to first; 0: a free one.")] = 135,
-    exporter_port: Annotated[int, typer.Option(min=0, max=65535, help="Where objects are; 0: a free one.")] = 13500,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Settings, as TOML. Options given here go before what it says."),
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="The address to listen at.", show_default="127.0.0.1")
+    ] = None,
+    rpc_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Where clients come to first; 0: a free one.", show_default="135"),
+    ] = None,
+    exporter_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Where objects are; 0: a free one.", show_default="13500")
+    ] = None,
     repository: Annotated[
         str | None,
         typer.Option(metavar="PATH|:memory:", help="Where objects are kept, if not in this user's own file."),
     ] = None,
     accounts: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Who may log on, if not this user's own file says it.")
+    ] = None,
+    backups: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where administrators may back the repository up to, and restore it from."),
     ] = None,
     ready_file: Annotated[
         Path | None,
@@ -62,41 +78,50 @@ def serve(
     ] = None,
 ) -> None:
     """Run the server. SIGTERM or Ctrl-C stops it."""
+    from openwmi.server.settings import Settings
+
+    settings = Settings() if config is None else Settings.load(config)
+    given = {
+        "listen": listen,
+        "rpc_port": rpc_port,
+        "exporter_port": exporter_port,
+        "repository": repository,
+        "accounts": accounts,
+        "backups": backups,
+        "ready_file": ready_file,
+    }
+    settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
+    _start_logging()
+    _raise_file_limit()
+    asyncio.run(_serve(settings))
+
+
+def _start_logging() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.DEBUG if is_debugging() else logging.INFO, handlers=[handler])
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     logging.getLogger("spnego").setLevel(logging.WARNING)  # its debug lines show authentication tokens
-    _raise_file_limit()
-    asyncio.run(_serve(listen, rpc_port, exporter_port, repository, accounts, ready_file))
 
 
-async def _serve(
-    listen: str,
-    rpc_port: int,
-    exporter_port: int,
-    repository: str | None,
-    accounts: Path | None,
-    ready_file: Path | None,
-) -> None:
-    from openwmi.repository import MemoryStore, SqliteStore, Store
+async def _serve(settings: Settings) -> None:
     from openwmi.security.accounts import Accounts
-    from openwmi.server import Server
+    from openwmi.server import stop_signals
 
-    stop = _stop_signal()
-    known = Accounts.load(accounts_file(accounts))
-    _remove(ready_file)  # one that a killed server left would speak for this one
-    path = repository_file(repository)
-    store: Store = MemoryStore() if path == IN_MEMORY else SqliteStore(path)
-    server = Server(store, known, listen=listen, rpc_port=rpc_port, exporter_port=exporter_port)
-    async with server:
-        try:
-            if ready_file is not None:
-                _write_whole(ready_file, server.addresses.to_dict())
-            await stop.wait()
-            _log.info("stopping")
-        finally:
-            _remove(ready_file)
+    ready_file = settings.ready_file
+    path = repository_file(settings.repository)
+    with stop_signals() as stop:
+        known = Accounts.load(accounts_file(settings.accounts))
+        _remove(ready_file)  # one that a killed server left would speak for this one
+        server = settings.server(None if path == IN_MEMORY else Path(path), known)
+        async with server:
+            try:
+                if ready_file is not None:
+                    _write_ready(ready_file, server.addresses.to_dict())
+                await stop.wait()
+                _log.info("stopping")
+            finally:
+                _remove(ready_file)
 
 
 def _remove(path: Path | None) -> None:
@@ -107,28 +132,9 @@ def _remove(path: Path | None) -> None:
             raise ConfigurationError(f"{path}: cannot be removed: {error.strerror}") from None
 
 
-def _stop_signal() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows' loop has no such thing
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    return stop
-
-
-def _write_whole(path: Path, content: dict[str, Any]) -> None:
+def _write_ready(path: Path, content: dict[str, Any]) -> None:
     """A reader finds the whole file or none."""
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(json.dumps(content) + "\n")
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_whole(path, json.dumps(content).encode() + b"\n")
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from None

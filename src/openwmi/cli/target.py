@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from openwmi.cli.locations import repository_file
 from openwmi.cli.passwords import known_password
 from openwmi.client.sync import Session, connect
 from openwmi.client.urls import parse_url
-from openwmi.errors import ConfigurationError, SyntaxProblem
+from openwmi.errors import ConfigurationError, RepositoryInUse, SyntaxProblem
 
 __all__ = [
     "Host",
@@ -23,6 +24,7 @@ __all__ = [
     "Timeout",
     "User",
     "checked",
+    "explaining",
     "open_session",
 ]
 
@@ -69,6 +71,17 @@ Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds that
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 
+@contextmanager
+def explaining() -> Iterator[None]:
+    """Says what a user of the command line can do about a repository that is open elsewhere."""
+    try:
+        yield
+    except RepositoryInUse as error:
+        raise ConfigurationError(
+            f"{error}. If that is `openwmi serve`, ask it: --host dcom://USER@127.0.0.1:PORT"
+        ) from None
+
+
 def open_session(
     host: str | None,
     user: str | None,
@@ -79,7 +92,8 @@ def open_session(
 ) -> Session:
     """The session that the options mean."""
     if host is None:
-        return connect(f"local:{repository_file(repository)}", namespace=namespace, timeout=timeout)
+        with explaining():
+            return connect(f"local:{repository_file(repository)}", namespace=namespace, timeout=timeout)
     if repository is not None:
         raise typer.BadParameter("--repository is for this process, so not with --host")
     who = user or parse_url(host).user

@@ -7,12 +7,13 @@ are there. All of the text is compiled against the schema before the first objec
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from openwmi.cim import Class, fold
 from openwmi.cim.operations import Flags
 from openwmi.errors import InvalidClass, InvalidNamespace, NotFound, WbemError
-from openwmi.mof import Deletion, IncludeReader, MofError, MofErrors, MofItem, compile_mof
+from openwmi.mof import Deletion, IncludeReader, MofError, MofErrors, MofItem, Source, compile_each, compile_mof
 
 if TYPE_CHECKING:
     from openwmi.client.session import AsyncSession
@@ -51,6 +52,15 @@ class _Remote:
             self._classes[key] = found.result()
         return self._classes[key]
 
+    def declare(self, items: Sequence[MofItem]) -> None:
+        """Takes note of what a text declares, for the texts that follow it. Called in the same thread."""
+        for item in items:
+            made = item.object
+            if isinstance(made, Class):
+                self._classes[fold(item.namespace), fold(made.name)] = made
+            elif isinstance(made, Deletion) and not made.path.is_instance:
+                self._classes[fold(item.namespace), fold(made.path.class_name)] = None
+
     async def _get_class(self, namespace: str, name: str) -> Class | None:
         try:
             return await (await self.session(namespace)).get_class(name)
@@ -58,19 +68,27 @@ class _Remote:
             return None
 
 
-async def compile_over(session: AsyncSession, text: str, *, file: str, include: IncludeReader | None) -> int:
-    """Compiles `text` and sends what it declares; the number of objects.
+async def compile_over(
+    session: AsyncSession, sources: Sequence[Source], *, include: IncludeReader | None, keep: bool = True
+) -> list[int]:
+    """Compiles the texts and, with `keep`, sends what they declare; the number of objects of each.
 
     Raises `MofErrors`, also for an object that the server refuses, with its place in the text.
     """
     remote = _Remote(session)
-    items = await asyncio.to_thread(compile_mof, text, remote, namespace=session.scope, file=file, include=include)
-    for item in items:
+
+    def compile_one(source: Source) -> list[MofItem]:
+        items = compile_mof(source.text, remote, namespace=session.scope, file=source.file, include=include)
+        remote.declare(items)
+        return items
+
+    compiled = await asyncio.to_thread(compile_each, sources, compile_one)
+    for item in (item for items in compiled for item in items if keep):
         try:
             await _send(await remote.session(item.namespace), item)
         except WbemError as error:
             raise MofErrors([MofError(error.detail or str(error), item.position, error.status)]) from error
-    return len(items)
+    return [len(items) for items in compiled]
 
 
 async def _send(session: AsyncSession, item: MofItem) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from openwmi.cim.operations import CallContext
+from openwmi.cim.upkeep import Backup, Pause, RestoreFrom, Resume
 from openwmi.client.session import AsyncSession
 from openwmi.dcom.bindings import Endpoint
 from openwmi.dcom.importer import Importer
@@ -89,8 +91,19 @@ class DcomConnection:
         """Opens a namespace; what is held at the server is pinged from then on."""
         if self._pinging is None:
             self._pinging = asyncio.get_running_loop().create_task(keep_pinging(lambda: (self._importer,)))
-        try:
+        with self._explaining():
             return await self._namespaces.connect(namespace, context)
+
+    async def perform(self, request: Backup | RestoreFrom | Pause | Resume, context: CallContext) -> None:
+        """Backup, restore, pause or resume (`openwmi.cim.upkeep.Upkeep`)."""
+        with self._explaining():
+            await self._namespaces.perform(request, context)
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Says whose log-on it is that fails, where a log-on may fail."""
+        try:
+            yield
         except AuthenticationError as error:
             raise AuthenticationError(f"{self._credentials.user} at {self._host}: {error}") from None
         except RpcFault as fault:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from openwmi.cim.operations import CallContext, Operations
 from openwmi.client.session import AsyncSession
 from openwmi.manager import ObjectManager
-from openwmi.mof import IncludeReader
+from openwmi.manager.recovery import RecoveryList
+from openwmi.mof import IncludeReader, Source
 from openwmi.providers.host import HOST_PROVIDERS
 from openwmi.repository import MemoryStore, SqliteStore, Store
 from openwmi.security.principals import Principal
@@ -20,9 +24,11 @@ class LocalSession(AsyncSession):
         super().__init__(manager, operations, context, manager.close)
         self._manager = manager
 
-    async def compile_mof(self, text: str, *, file: str = "<mof>", include: IncludeReader | None = None) -> int:
-        """Keeps all that the text declares, or nothing."""
-        return await self._manager.compile_mof(text, self.scope, self.context, file=file, include=include)
+    async def compile_sources(
+        self, sources: Sequence[Source], *, include: IncludeReader | None = None, keep: bool = True
+    ) -> list[int]:
+        """Keeps all that the texts declare, or nothing."""
+        return await self._manager.compile_sources(sources, self.scope, self.context, include=include, keep=keep)
 
 
 async def open_local(path: str, namespace: str, locales: tuple[str, ...], timeout: float | None) -> AsyncSession:
@@ -31,13 +37,15 @@ async def open_local(path: str, namespace: str, locales: tuple[str, ...], timeou
     The caller acts as the machine itself, as whoever may read the file could. Raises `ConfigurationError` for a file
     that cannot be used.
     """
-    store: Store = SqliteStore(path) if path not in ("", ":memory:") else MemoryStore()
-    manager = ObjectManager(store)
+    in_memory = path in ("", ":memory:")
+    store: Store = MemoryStore() if in_memory else SqliteStore(path)
+    manager = ObjectManager(store, recovery=None if in_memory else RecoveryList.beside(Path(path)))
     context = CallContext(principal=Principal.local_system(), locales=locales, timeout=timeout)
     try:
         await manager.open()
         for provider in HOST_PROVIDERS:
             await manager.register(provider)
+        await manager.recover()
         operations = await manager.connect(namespace, context)
     except BaseException:
         await manager.close()

@@ -12,18 +12,19 @@ is iterated over. `session.start` has them all as running operations, for who wa
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from types import EllipsisType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from openwmi.cim import Class, ObjectPath, TypedValue, fold
 from openwmi.cim.operations import CallContext, Namespaces, Operations, Principal
+from openwmi.cim.upkeep import Backup, Pause, RestoreFlags, RestoreFrom, Resume, Upkeep
 from openwmi.client.objects import Instance, Invoker
 from openwmi.client.operation import AsyncOperation
 from openwmi.client.verbs import Verbs
 from openwmi.errors import WbemError
-from openwmi.mof.pragmas import IncludeReader
+from openwmi.mof import IncludeReader, Source
 from openwmi.status import WbemStatus
 
 __all__ = ["AsyncSession"]
@@ -103,15 +104,48 @@ class AsyncSession:
         """Events are not there yet: WBEM_E_NOT_SUPPORTED."""
         raise WbemError.of(WbemStatus.WBEM_E_NOT_SUPPORTED, "subscribing to events is not there yet")
 
-    async def compile_mof(self, text: str, *, file: str = "<mof>", include: IncludeReader | None = None) -> int:
+    async def compile_mof(
+        self, text: str, *, file: str = "<mof>", include: IncludeReader | None = None, keep: bool = True
+    ) -> int:
         """Keeps the classes and instances that MOF text declares; the number of objects.
 
         In this process all or, if anything fails, none of them; over a connection one after another. `include` reads
-        the files that the text includes (`openwmi.mof.read_include`). Raises `MofErrors`.
+        the files that the text includes (`openwmi.mof.read_include`). Without `keep` the text is only checked.
+        Raises `MofErrors`.
         """
+        return (await self.compile_sources([Source(file, text)], include=include, keep=keep))[0]
+
+    async def compile_sources(
+        self, sources: Sequence[Source], *, include: IncludeReader | None = None, keep: bool = True
+    ) -> list[int]:
+        """The same for several texts, of which a later one may rest on an earlier one; how many objects each has."""
         from openwmi.client.compiling import compile_over
 
-        return await compile_over(self, text, file=file, include=include)
+        return await compile_over(self, sources, include=include, keep=keep)
+
+    # -- the repository as a whole
+
+    async def backup(self, file: str) -> None:
+        """Backs the server's repository up, to a file of that name in its folder for backups."""
+        await self._perform(Backup(file))
+
+    async def restore(self, file: str) -> None:
+        """Makes the server's repository what that backup is. Every connection ends, this session's namespace too."""
+        await self._perform(RestoreFrom(file), RestoreFlags.FORCE_SHUTDOWN)
+
+    async def pause(self) -> None:
+        """Holds the server's repository still, so that its file can be copied; for 15 minutes at most."""
+        await self._perform(Pause())
+
+    async def resume(self) -> None:
+        """Ends the pause."""
+        await self._perform(Resume())
+
+    async def _perform(self, request: Backup | RestoreFrom | Pause | Resume, flags: int = 0) -> None:
+        upkeep = self._namespaces
+        if not isinstance(upkeep, Upkeep):
+            raise WbemError.of(WbemStatus.WBEM_E_NOT_SUPPORTED, "this connection reaches no repository")
+        await upkeep.perform(request, replace(self.context, flags=flags))
 
     # -- where
 

@@ -175,6 +175,11 @@ class Session(Facade[AsyncSession]):
     test_connection = blocking(AsyncSession.test_connection)
     subscribe = blocking(AsyncSession.subscribe, Operation)
     compile_mof = blocking(AsyncSession.compile_mof)
+    compile_sources = blocking(AsyncSession.compile_sources)
+    backup = blocking(AsyncSession.backup)
+    restore = blocking(AsyncSession.restore)
+    pause = blocking(AsyncSession.pause)
+    resume = blocking(AsyncSession.resume)
     namespace = blocking(AsyncSession.namespace, _opened)
 
     _finish: Callable[[], Any] | None = None

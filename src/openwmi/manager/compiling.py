@@ -1,17 +1,18 @@
-"""MOF into the repository: everything that a text declares, in one transaction (the whole compilation, or nothing)."""
+"""MOF into the repository: everything that some texts declare, in one transaction (the whole of them, or nothing)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from openwmi.cim import Class, Instance, ObjectPath
+from openwmi.cim import Class, Instance, ObjectPath, fold
 from openwmi.cim.operations import CallContext, DeleteInstance, PutClass, PutInstance, Request
 from openwmi.errors import NotFound, WbemError
 from openwmi.manager.classes import store_class
 from openwmi.manager.job import Job
 from openwmi.manager.rights import need_to_define, need_to_write
-from openwmi.mof import Deletion, IncludeReader, MofError, MofErrors, MofItem, compile_mof
-from openwmi.security.access import AccessRight
+from openwmi.mof import Deletion, IncludeReader, MofError, MofErrors, MofItem, Source, compile_each, compile_mof
+from openwmi.security.access import ALL_RIGHTS
 from openwmi.security.principals import Principal
 from openwmi.status import WbemStatus
 
@@ -34,34 +35,75 @@ class _Source:
         return store.get_class(namespace, name) if store.has_namespace(namespace) else None
 
 
+class _NotKept(Exception):
+    """Undoes a compilation that has succeeded, but was only to be checked."""
+
+    def __init__(self, counts: list[int]) -> None:
+        super().__init__()
+        self.counts = counts
+
+
 def compile_into(
     manager: ObjectManager,
-    text: str,
+    sources: Sequence[Source],
     namespace: str,
     *,
-    granted: AccessRight,
-    file: str = "<mof>",
     include: IncludeReader | None = None,
     context: CallContext | None = None,
     force: bool = False,
-) -> int:
-    """Compiles `text`; the number of items. Runs in the store's thread.
+    keep: bool = True,
+) -> list[int]:
+    """Compiles the sources in order; the number of items of each. Runs in the store's thread.
 
-    `granted` are the caller's rights in `namespace`; in others they are looked up, but with `force`, which is for the
-    server's own classes. Raises `MofErrors`, also for an item that the repository refuses, with its place in the text.
+    Without `keep` all of it is undone in the end. `force` is for the server's own classes, whose rights nobody asks
+    about. Raises `MofErrors`, also for an item that the repository refuses, with its place in the text.
     """
-    who = context or CallContext(principal=_SYSTEM)
-    with manager.store.transaction():
-        items = compile_mof(text, _Source(manager), namespace=namespace, file=file, include=include)
+    compilation = _Compilation(manager, namespace, include, context or CallContext(principal=_SYSTEM), force)
+    try:
+        with manager.transaction():
+            counts = compile_each(sources, compilation.add)
+            if not keep:
+                raise _NotKept(counts)  # noqa: TRY301  (it ends the transaction)
+    except _NotKept as checked:
+        return checked.counts
+    return counts
+
+
+class _Compilation:
+    """What the sources of one compilation share: who compiles, and what he may do in each namespace."""
+
+    def __init__(
+        self,
+        manager: ObjectManager,
+        namespace: str,
+        include: IncludeReader | None,
+        context: CallContext,
+        force: bool,
+    ) -> None:
+        self._manager = manager
+        self._namespace = namespace
+        self._include = include
+        self._context = context
+        self._force = force
+
+    def add(self, source: Source) -> int:
+        items = compile_mof(
+            source.text, _Source(self._manager), namespace=self._namespace, file=source.file, include=self._include
+        )
+        jobs: dict[str, Job[Any]] = {}
         for item in items:
-            same = item.namespace.lower() == namespace.lower()
             try:
-                rights = granted if same or force else manager.granted(item.namespace, who)
-                job: Job[Any] = Job(manager, item.namespace, Request(), who, rights)
-                _apply(job, item, force)
+                key = fold(item.namespace)
+                if key not in jobs or not isinstance(item.object, Class):
+                    jobs[key] = self._job(item.namespace)  # anew: an instance may change the rights
+                _apply(jobs[key], item, self._force)
             except WbemError as error:
                 raise MofErrors([MofError(error.detail or str(error), item.position, error.status)]) from error
-    return len(items)
+        return len(items)
+
+    def _job(self, namespace: str) -> Job[Any]:
+        granted, sacl = (ALL_RIGHTS, None) if self._force else self._manager.admitted(namespace, self._context)
+        return Job(self._manager, namespace, Request(), self._context, granted, sacl)
 
 
 def _apply(job: Job[Any], item: MofItem, force: bool) -> None:

@@ -13,8 +13,10 @@ class Limits:
 
     `requests` is MaxRequestLimit (3.1.1): with so many operations running, a further one is WBEM_E_SERVER_TOO_BUSY;
     `requests_per_caller` is how many of them one account may have (WBEM_E_QUOTA_VIOLATION).
-    `results_buffered` is how far one operation may run ahead of whoever takes its results, `provider_deadline`
-    the seconds that loading a provider, and each call of one, may take (None: no limit).
+    `async_operations_per_caller` is how many sinks one account may have waiting (WBEM_E_QUOTA_VIOLATION).
+    `results_buffered` is how far one operation may run ahead of whoever takes its results: it waits for them.
+    Seconds: `provider_deadline` is what loading a provider, and each call of one, may take (None: no limit; then it
+    fails with WBEM_E_PROVIDER_FAILURE), `pause` how long the repository stays paused when nobody resumes it (3.1.2).
     """
 
     object_path: int = 8_192
@@ -24,4 +26,6 @@ class Limits:
     requests: int = 5_000
     requests_per_caller: int = 1_000
     results_buffered: int = 1_000
+    async_operations_per_caller: int = 1_000
     provider_deadline: float | None = 60.0
+    pause: float = 900.0

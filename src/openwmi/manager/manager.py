@@ -15,9 +15,11 @@ import asyncio
 import logging
 import socket
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from openwmi.cim import CimType, Class, Instance, NameMap, Qualifier, flag, fold, split_namespace
@@ -26,19 +28,22 @@ from openwmi.cim.operation import Operation, Outcome
 from openwmi.cim.operations import CallContext, Request
 from openwmi.errors import (
     AccessDenied,
+    CallerError,
     InvalidNamespace,
     InvalidParameter,
     SyntaxProblem,
     WbemError,
 )
+from openwmi.manager.backup import BackupRestore
 from openwmi.manager.compiling import compile_into
 from openwmi.manager.extended import NO_PROVIDER, extended_status
 from openwmi.manager.job import check_length
 from openwmi.manager.limits import Limits
 from openwmi.manager.namespace import Namespace, NamespaceConnection
+from openwmi.manager.recovery import RecoveryList
 from openwmi.manager.static import StaticObjects
 from openwmi.manager.system import SYSTEM_NAMESPACES, system_classes
-from openwmi.mof import IncludeReader
+from openwmi.mof import IncludeReader, Source, read_include, read_mof
 from openwmi.providers.api import Provider
 from openwmi.providers.registry import ARCHITECTURE, ProviderTable
 from openwmi.providers.threads import WorkerThreads
@@ -63,17 +68,27 @@ class ObjectManager:
     """The object manager over a store. Open it (`async with`, or `open`) before use; closing it closes the store.
 
     `server` is the machine's name in paths (its host name by default), `names` are others that mean this machine.
+    `backups` is the folder that Backup and Restore use, `recovery` the MOF files for a repository that is built anew.
     """
 
     def __init__(
-        self, store: Store, *, server: str | None = None, names: Iterable[str] = (), limits: Limits | None = None
+        self,
+        store: Store,
+        *,
+        server: str | None = None,
+        names: Iterable[str] = (),
+        limits: Limits | None = None,
+        backups: Path | None = None,
+        recovery: RecoveryList | None = None,
     ) -> None:
         host = socket.gethostname()
         self.store = store
         self.server = server or host.partition(".")[0].upper()
         self.limits = limits or Limits()
         self.providers = ProviderTable(deadline=self.limits.provider_deadline)
-        self.async_operations = AsyncOperationTable()
+        self.async_operations = AsyncOperationTable(limit_per_caller=self.limits.async_operations_per_caller)
+        self.backup = BackupRestore(self, backups, self.limits.pause)
+        self._recovery = recovery
         self._names = {fold(name) for name in (*_LOCAL_NAMES, self.server, host, *names)}
         self._threads = WorkerThreads("store", 1)
         self._readers = WorkerThreads("store reader", 2)
@@ -81,7 +96,11 @@ class ObjectManager:
         self._operations: set[Operation] = set()
         # Used in the store's thread only.
         self._connections: weakref.WeakValueDictionary[str, NamespaceConnection] = weakref.WeakValueDictionary()
+        self._put_off: list[Callable[[], None]] = []
+        self._depth = 0
+        self._provider_mof: list[tuple[str, str, str]] = []
         self._open = False
+        self._is_new = False
         self._shutting_down = False
 
     # -- its life
@@ -93,19 +112,65 @@ class ObjectManager:
         return self
 
     def _prepare(self) -> None:
-        with self.store.transaction():
+        with self.transaction():
+            self._is_new = not self.store.has_namespace(SYSTEM_NAMESPACES[0])
             for name in SYSTEM_NAMESPACES:
                 if not self.store.has_namespace(name):
                     self.create_namespace(name, None)
             for name in self.store.namespaces():
                 self._put_system_classes(name)
 
+    async def recover(self) -> None:
+        """Compiles the MOF files of the recovery list if the repository was built anew (`#pragma autorecover`).
+
+        Do it when the providers are registered, whose classes the files may need. A file that does not compile is
+        logged, and leaves nothing behind.
+        """
+        if self._is_new and self._recovery is not None:
+            await self.in_store(self._recover, self._recovery)
+
+    def _recover(self, recovery: RecoveryList) -> None:
+        self._is_new = False
+        for entry in recovery.entries():
+            try:
+                sources = (Source(entry.file, read_mof(entry.file)),)
+                compile_into(self, sources, entry.namespace, include=read_include)
+            except CallerError as error:
+                _log.warning("%s is not recovered: %s", entry.file, " ".join(str(error).split()))
+            else:
+                _log.info("%s is recovered", entry.file)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """`Store.transaction`, in the store's thread; what is put off (`when_kept`) in it is done if it is kept."""
+        before = len(self._put_off)
+        self._depth += 1
+        try:
+            with self.store.transaction():
+                yield
+        except BaseException:
+            del self._put_off[before:]
+            raise
+        finally:
+            self._depth -= 1
+        if not self._depth:
+            actions, self._put_off = self._put_off, []
+            for action in actions:
+                action()
+
+    def when_kept(self, action: Callable[[], None]) -> None:
+        """Does `action` once the transaction under way is kept; at once if there is none."""
+        if self._depth:
+            self._put_off.append(action)
+        else:
+            action()
+
     def create_namespace(self, name: str, descriptor: SecurityDescriptor | None) -> None:
         """Creates a namespace with its system classes, in the store's thread (3.1.4.18.1).
 
         Its descriptor is the one given or the default one, with what it inherits from its parent.
         """
-        with self.store.transaction():
+        with self.transaction():
             self.store.create_namespace(name)
             self.set_descriptor(name, self.with_inherited(name, descriptor or default_descriptor()))
             self._put_system_classes(name)
@@ -113,7 +178,10 @@ class ObjectManager:
     def delete_namespace(self, name: str) -> None:
         """Deletes a namespace with all that is in and below it, and ends the connections to them (3.1.4.18.4)."""
         self.store.delete_namespace(name)
-        prefix = f"{fold(name)}\\"
+        self.when_kept(lambda: self._disconnect(f"{fold(name)}\\"))
+
+    def _disconnect(self, prefix: str = "") -> None:
+        """Ends the connections to all namespaces whose folded names begin like that."""
         for key, connection in list(self._connections.items()):
             if f"{key}\\".startswith(prefix):
                 connection.gone = True
@@ -129,16 +197,36 @@ class ObjectManager:
         if self._shutting_down:
             return
         self._shutting_down = True
+        self.backup.end_pause()
         await self.async_operations.close()
-        ended = Outcome(WbemStatus.WBEM_E_SHUTTING_DOWN, detail="the server is shutting down")
-        running = tuple(self._operations)
-        for operation in running:
-            operation.cancel(ended)
-        await asyncio.gather(*(operation.close() for operation in running))
+        await self.end_everything(WbemError.of(WbemStatus.WBEM_E_SHUTTING_DOWN, "the server is shutting down"))
         await self.providers.close()
         await self.in_store(self.store.close)
         self._readers.close()
         self._threads.close()
+
+    async def end_everything(self, why: WbemError) -> None:
+        """Ends every operation that runs, with `why` as its outcome."""
+        running = tuple(self._operations)
+        for operation in running:
+            operation.cancel(Outcome(why.status, detail=why.detail))
+        await asyncio.gather(*(operation.close() for operation in running))
+
+    async def perform(self, request: Request, context: CallContext) -> None:
+        """Backup, restore, pause or resume (`openwmi.cim.upkeep.Upkeep`)."""
+        await self.backup.perform(request, context)
+
+    def restore_from(self, path: Path) -> None:
+        """Makes the repository what the backup is, in the store's thread; every connection to what was is gone.
+
+        What this server brings along is put in again: the system classes and the providers' own. The recovery list is
+        not compiled: a restored repository is what it was, not built anew.
+        """
+        self._disconnect()
+        self.store.restore(path)
+        self._prepare()
+        for text, namespace, file in self._provider_mof:
+            compile_into(self, (Source(file, text),), namespace, force=True)
 
     async def __aenter__(self) -> ObjectManager:
         return await self.open()
@@ -163,12 +251,13 @@ class ObjectManager:
 
         Raises `ConfigurationError` for a name that is taken, `MofErrors` for MOF that does not compile.
         """
-        text = mof if mof is not None else getattr(factory, "mof", None)
-        where = namespace or getattr(factory, "namespace", Provider.namespace)
+        text: str | None = mof if mof is not None else getattr(factory, "mof", None)
+        where = namespace or str(getattr(factory, "namespace", Provider.namespace))
         self.providers.register(factory, name, architecture=architecture)
         if text:
             file = f"<{name or getattr(factory, 'name', 'provider')}>"
             await self.in_store(self._compile_for_provider, text, where, file)
+            self._provider_mof.append((text, where, file))
 
     def _compile_for_provider(self, text: str, namespace: str, file: str) -> None:
         levels = split_namespace(namespace)
@@ -176,7 +265,7 @@ class ObjectManager:
             name = "\\".join(levels[:depth])
             if not self.store.has_namespace(name):
                 self.create_namespace(name, None)
-        compile_into(self, text, namespace, file=file, granted=ALL_RIGHTS, force=True)
+        compile_into(self, (Source(file, text),), namespace, force=True)
 
     async def connect(self, namespace: str | None, context: CallContext) -> Namespace:
         r"""Opens a namespace by its full name, ``root\cimv2`` or ``\\server\root\cimv2`` (3.1.4.1.4).
@@ -187,6 +276,7 @@ class ObjectManager:
         if namespace is None:
             raise InvalidParameter("the namespace is NULL")
         check_length(namespace, self.limits.login_namespace, "the namespace")
+        await self.admit(context)
         connection = await self.in_store(self._connectable, self.local_namespace(namespace), context)
         return Namespace(self, connection)
 
@@ -216,18 +306,36 @@ class ObjectManager:
         file: str = "<mof>",
         include: IncludeReader | None = None,
     ) -> int:
-        """Compiles MOF and keeps all that it declares, or, if anything fails, nothing; the number of objects.
+        """`compile_sources` of one text; the number of objects."""
+        return (await self.compile_sources([Source(file, text)], namespace, context, include=include))[0]
 
-        Raises `MofErrors` for the text, `WbemError` for what the repository or the caller's rights forbid.
+    async def compile_sources(
+        self,
+        sources: Sequence[Source],
+        namespace: str,
+        context: CallContext,
+        *,
+        include: IncludeReader | None = None,
+        keep: bool = True,
+    ) -> list[int]:
+        """Compiles MOF and keeps all that the sources declare, or, if anything fails, nothing; how many objects each.
+
+        Without `keep` nothing is kept, whatever happens: the sources are only checked. A source with
+        `#pragma autorecover` goes on the recovery list, if there is one.
+
+        Raises `MofErrors` for the text, and for what the repository or the caller's rights forbid.
         """
 
-        def compile_() -> int:
+        def compile_() -> list[int]:
             self.check_running()
             name = self.local_namespace(namespace)
-            granted = self.granted(name, context)
-            return compile_into(self, text, name, file=file, include=include, granted=granted, context=context)
+            counts = compile_into(self, sources, name, include=include, context=context, keep=keep)
+            if keep and self._recovery is not None:
+                self._recovery.note(sources, name)
+            return counts
 
-        return int(await self.in_store(compile_))
+        await self.admit(context)
+        return await self.in_store(compile_)
 
     # -- names
 
@@ -332,6 +440,11 @@ class ObjectManager:
 
     # -- running operations
 
+    async def admit(self, context: CallContext) -> None:
+        """Lets a request in: at once, after a backup or a pause, or, during a restore, not at all."""
+        await self.backup.admit(context)
+        self.check_running()
+
     def check_running(self) -> None:
         """WBEM_E_SHUTTING_DOWN once the manager closes (3.1.4), WBEM_E_INITIALIZATION_FAILURE before it is open."""
         if self._shutting_down:
@@ -342,11 +455,12 @@ class ObjectManager:
     def check_capacity(self, context: CallContext) -> None:
         """WBEM_E_SERVER_TOO_BUSY when MaxRequestLimit operations run (3.1.1.1.3, 3.1.4.3), WBEM_E_QUOTA_VIOLATION when
         the caller has its share of them: nobody gets everybody's place."""
-        if len(self._operations) >= self.limits.requests:
+        if self.running >= self.limits.requests:
             raise WbemError.of(WbemStatus.WBEM_E_SERVER_TOO_BUSY, f"{self.limits.requests:,} operations run already")
         share = self.limits.requests_per_caller
-        if len(self._operations) >= share:
-            mine = sum(operation.context.principal == context.principal for operation in self._operations)
+        if self.running >= share:
+            running = (*(operation.context for operation in self._operations), *self.backup.waiting)
+            mine = sum(other.principal == context.principal for other in running)
             if mine >= share:
                 raise WbemError.of(
                     WbemStatus.WBEM_E_QUOTA_VIOLATION, f"{context.principal.name} runs {share:,} operations already"
@@ -359,8 +473,8 @@ class ObjectManager:
 
     @property
     def running(self) -> int:
-        """CurrentRequestCount (3.1.1): how many operations run."""
-        return len(self._operations)
+        """CurrentRequestCount (3.1.1): how many operations run, or wait for a backup or a pause to end."""
+        return len(self._operations) + len(self.backup.waiting)
 
     def extended(
         self, request: Request, error: WbemError, *, namespace: str | None = None, provider: str = NO_PROVIDER
@@ -370,7 +484,12 @@ class ObjectManager:
         return extended_status(cls, request, error, provider=provider, namespace=namespace)
 
     async def in_store(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Runs `function(*arguments)` in the store's thread."""
+        """Runs `function(*arguments)` in the store's thread, once the repository is not paused."""
+        await self.backup.settled()
+        return await self.in_store_now(function, *arguments)
+
+    async def in_store_now(self, function: Callable[..., T], *arguments: Any) -> T:
+        """The same for the upkeep itself, which does not wait for a pause's end."""
         if self._threads.closed:
             raise WbemError.of(WbemStatus.WBEM_E_SHUTTING_DOWN, "the server has shut down")
         return await self._threads.run(function, *arguments)

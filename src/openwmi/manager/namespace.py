@@ -73,6 +73,7 @@ class Namespace:
         """
         manager = self._manager
         try:
+            await manager.admit(context)
             producer = await manager.in_store(self._checked, request, context)
             # From here to the operation's registration nothing is awaited, so the limit holds.
             manager.check_capacity(context)

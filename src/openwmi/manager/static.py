@@ -61,7 +61,7 @@ class StaticObjects:
 
     def transaction(self) -> AbstractContextManager[None]:
         """All that happens within it, or nothing of it."""
-        return self._store.transaction()
+        return self._manager.transaction()
 
     def put_class(self, cls: Class) -> None:
         """Keeps a resolved class."""
@@ -110,7 +110,7 @@ class StaticObjects:
         _complete_key(instance)
         if instance.identity is None:
             raise WbemError.of(WbemStatus.WBEM_E_NO_KEY, f"an instance of {cls.name} needs a value for each key")
-        with self._store.transaction():
+        with self._manager.transaction():
             old = self.find(cls, instance.keys or {})
             if old is None and not create:
                 raise NotFound(f"{instance.relative_path} does not exist, so it cannot be updated")

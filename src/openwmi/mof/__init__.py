@@ -9,6 +9,7 @@ from openwmi.mof.errors import MofError, MofErrors
 from openwmi.mof.parser import parse
 from openwmi.mof.pragmas import IncludeReader, read_include
 from openwmi.mof.resolver import ClassSource, Deletion, MofItem, compile_mof
+from openwmi.mof.several import compile_each
 from openwmi.mof.source import Position, Source, read_mof
 from openwmi.mof.writer import export_mof, write_mof
 
@@ -21,6 +22,7 @@ __all__ = [
     "MofItem",
     "Position",
     "Source",
+    "compile_each",
     "compile_mof",
     "export_mof",
     "parse",

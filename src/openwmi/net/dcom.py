@@ -19,7 +19,7 @@ from openwmi.dcom.importer import RESOLVER_PORT, Importer
 from openwmi.dcom.interfaces import IActivation, IClassFactory
 from openwmi.dcom.peer import Caller, Peer
 from openwmi.dcom.resolver import ObjectResolver
-from openwmi.errors import WbemError
+from openwmi.errors import ConfigurationError, WbemError
 from openwmi.net.rpc import RpcListener
 from openwmi.rpc import ConnectionLimits
 from openwmi.rpc.interface import Interface
@@ -96,7 +96,7 @@ class DcomHost:
     async def listen(self, address: str, resolver_port: int, exporter_port: int | None) -> None:
         """Listens at `address`; 0 is a free port, and no exporter port means that the resolver's serves both.
 
-        Raises `OSError` if a port cannot be had; nothing listens then.
+        Raises `ConfigurationError`, which names the port, if one cannot be had; nothing listens then.
         """
         services, objects = self.peer.service_interfaces, self.peer.object_interfaces
         try:
@@ -105,7 +105,7 @@ class DcomHost:
             else:
                 self.resolver_port = await self._listen(address, resolver_port, services)
                 self.exporter_port = await self._listen(address, exporter_port, objects)
-        except OSError:
+        except ConfigurationError:
             await self.close()
             raise
         self._ticking = asyncio.get_running_loop().create_task(self._tick())
@@ -113,7 +113,14 @@ class DcomHost:
     async def _listen(self, address: str, port: int, interfaces: Mapping[tuple[UUID, int], int]) -> int:
         listener = RpcListener(self.peer, interfaces, self._acceptors, throttle=self._throttle, limits=self._limits)
         self._listeners.append(listener)
-        return await listener.start(address, port)
+        try:
+            return await listener.start(address, port)
+        except PermissionError:
+            raise ConfigurationError(
+                f"this account may not listen at {address} on port {port}: name another port, or give it the right to"
+            ) from None
+        except OSError as error:
+            raise ConfigurationError(f"cannot listen at {address} on port {port}: {error.strerror or error}") from None
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Runs `work` to its end, or to the host's; what goes wrong in it is logged."""

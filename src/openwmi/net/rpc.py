@@ -249,7 +249,7 @@ class _ServedConnection:
         listener, address, now = self._listener, self._address, time.monotonic()
         blocked = listener.throttle.blocked(claimed, address, now)
         if blocked:
-            problem = f"this account has failed from this address; it is blocked for {blocked:.1f} s"
+            problem = f"this account has failed from this address; it is blocked for {max(blocked, 0.1):.1f} s"
             wait = min(blocked, 1.0)
         elif problem is not None:
             wait = listener.throttle.failed(claimed, address, now)

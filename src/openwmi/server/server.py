@@ -2,25 +2,28 @@
 
 async with Server(SqliteStore("wmi.db"), Accounts.load("accounts.json")) as server:
     print(server.addresses)
-    await server.stopped()
+    await server.signalled()
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import signal
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from openwmi.cim import Instance
 from openwmi.dcom.importer import Importer
-from openwmi.dcom.peer import Caller
-from openwmi.errors import AuthenticationError, ConfigurationError, WbemError
+from openwmi.dcom.peer import Call, Caller
+from openwmi.errors import AuthenticationError, WbemError
 from openwmi.manager import ObjectManager
 from openwmi.manager.limits import Limits
+from openwmi.manager.recovery import RecoveryList
 from openwmi.net.dcom import DcomHost, keep_pinging
 from openwmi.net.rpc import RpcTransport
 from openwmi.providers import Provider
@@ -31,6 +34,12 @@ from openwmi.security.acceptors import LocalAcceptors
 from openwmi.security.accounts import Accounts
 from openwmi.security.context import AuthenticationLevel, SecurityContext
 from openwmi.security.ntlm import NtlmInitiator, ServerNames
+from openwmi.wmi.backup import (
+    CLSID_WBEM_BACKUP_RESTORE,
+    BackupRestoreStub,
+    IWbemBackupRestore,
+    IWbemBackupRestoreEx,
+)
 from openwmi.wmi.interfaces import (
     CLSID_WBEM_LEVEL1_LOGIN,
     IEnumWbemClassObject,
@@ -42,7 +51,7 @@ from openwmi.wmi.objects import ObjectMarshaller
 from openwmi.wmi.server import WmiServer
 from openwmi.wmi.sinks import SINK_TIMER
 
-__all__ = ["EXPORTER_PORT", "RPC_PORT", "Addresses", "Server"]
+__all__ = ["EXPORTER_PORT", "RPC_PORT", "Addresses", "Server", "stop_signals"]
 
 _log = logging.getLogger("openwmi.server")
 
@@ -50,7 +59,34 @@ RPC_PORT: Final = 135
 # Below the ports that systems hand out by themselves, so that it is free when the server starts.
 EXPORTER_PORT: Final = 13500
 
-_INTERFACES: Final = (IWbemLevel1Login, IWbemServices, IEnumWbemClassObject, IWbemCallResult)
+_INTERFACES: Final = (
+    IWbemLevel1Login,
+    IWbemServices,
+    IEnumWbemClassObject,
+    IWbemCallResult,
+    IWbemBackupRestore,
+    IWbemBackupRestoreEx,
+)
+
+
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT (Ctrl-C) set, instead of what they do otherwise."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        try:
+            loop.add_signal_handler(number, asked.set)
+        except NotImplementedError:  # Windows' loop has no such thing
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(asked.set))
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+            signal.signal(number, handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +114,7 @@ class Server:
     """One server: an object manager over `store`, the host's providers and more, and DCOM in front of them.
 
     `listen` is the address to listen at, ports of 0 are free ones; `advertise` and `activation_minimum` are
-    `DcomHost`'s. Starting opens everything, and closes it again if
+    `DcomHost`'s, `backups` and `recovery` the object manager's. Starting opens everything, and closes it again if
     something cannot be opened; stopping closes the store too.
     """
 
@@ -96,8 +132,10 @@ class Server:
         sink_timer: float = SINK_TIMER,
         advertise: Iterable[str] = (),
         activation_minimum: AuthenticationLevel | None = None,
+        backups: Path | None = None,
+        recovery: RecoveryList | None = None,
     ) -> None:
-        self.manager = ObjectManager(store, limits=limits)
+        self.manager = ObjectManager(store, limits=limits, backups=backups, recovery=recovery)
         self.addresses = Addresses(listen, rpc_port, exporter_port)
         self._accounts = accounts
         self._providers = tuple(providers)
@@ -110,7 +148,10 @@ class Server:
             acceptors=LocalAcceptors(accounts, ServerNames.of(socket.gethostname())),
             error_info=self._error_info,
             is_current=accounts.knows,
-            classes={CLSID_WBEM_LEVEL1_LOGIN: lambda call: self._wmi.activate(call)},
+            classes={
+                CLSID_WBEM_LEVEL1_LOGIN: lambda call: self._wmi.activate(call),
+                CLSID_WBEM_BACKUP_RESTORE: self._activate_backup,
+            },
             limits=connection_limits,
             advertise=advertise,
             activation_minimum=activation_minimum,
@@ -131,18 +172,8 @@ class Server:
             await self.manager.open()
             for provider in self._providers:
                 await self.manager.register(provider)
+            await self.manager.recover()
             await self._host.listen(wanted.address, wanted.rpc_port, wanted.exporter_port)
-        except PermissionError:
-            await self.stop()
-            raise ConfigurationError(
-                f"this account may not listen on port {wanted.rpc_port}: use --rpc-port, or give it the right to"
-            ) from None
-        except OSError as error:
-            await self.stop()
-            raise ConfigurationError(
-                f"cannot listen at {wanted.address} on the ports {wanted.rpc_port} and {wanted.exporter_port}:"
-                f" {os.strerror(error.errno) if error.errno else error}"
-            ) from None
         except BaseException:
             await self.stop()
             raise
@@ -168,12 +199,20 @@ class Server:
         """Waits until the server has been stopped."""
         await self._stopped.wait()
 
+    async def signalled(self) -> None:
+        """Waits until SIGTERM or Ctrl-C asks the process to end; what they did before is restored then."""
+        with stop_signals() as asked:
+            await asked.wait()
+
     async def __aenter__(self) -> Server:
         await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    async def _activate_backup(self, call: Call) -> BackupRestoreStub:
+        return BackupRestoreStub(self.manager)
 
     def _error_info(self, error: WbemError) -> bytes | None:
         extended = error.extended

@@ -29,11 +29,13 @@ from openwmi.cim.operations import (
     PutInstance,
     Request,
 )
+from openwmi.cim.upkeep import Backup, Pause, RestoreFrom, Resume
 from openwmi.dcom.importer import Importer, Reach, Reference, Response
 from openwmi.errors import InvalidParameter, PeerError, ProtocolError, WbemError
 from openwmi.rpc.interface import Interface
 from openwmi.rpc.ndr import Slot
 from openwmi.status import WbemStatus, succeeded
+from openwmi.wmi.backup import RemoteUpkeep
 from openwmi.wmi.context import encode_context
 from openwmi.wmi.interfaces import (
     CLSID_WBEM_LEVEL1_LOGIN,
@@ -151,6 +153,10 @@ class RemoteNamespaces:
         }
         response = await link.call(self._login, IWbemLevel1Login, "NTLMLogin", values)
         return RemoteNamespace(link, _reference(link, response.values["namespace"]), namespace or "")
+
+    async def perform(self, request: Backup | RestoreFrom | Pause | Resume, context: CallContext) -> None:
+        """Backup, restore, pause or resume (`openwmi.cim.upkeep.Upkeep`)."""
+        await RemoteUpkeep(self._link, self._port).perform(request, context)
 
     def connection_lost(self, reason: PeerError) -> None:
         """The connection has ended: operations that wait for a sink will wait in vain."""

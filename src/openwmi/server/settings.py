@@ -1,0 +1,159 @@
+"""A server's settings, and the TOML file that holds them (`openwmi serve --config FILE`).
+
+    listen = "192.0.2.1"
+    backups = "/var/backups/openwmi"
+
+    [limits]
+    requests = 500
+
+    [connections]
+    max_calls = 32
+
+Every key is a field of `Settings`; ``limits`` are those of the object manager, ``connections`` those of one RPC
+connection. What a file leaves out has its default. Names of files are relative to the file's own folder.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from openwmi.errors import ConfigurationError
+from openwmi.manager.limits import Limits
+from openwmi.manager.recovery import RecoveryList
+from openwmi.providers import Provider
+from openwmi.providers.host import HOST_PROVIDERS
+from openwmi.repository import MemoryStore, SqliteStore
+from openwmi.rpc import ConnectionLimits
+from openwmi.security.accounts import Accounts
+from openwmi.server.server import EXPORTER_PORT, RPC_PORT, Server
+from openwmi.wmi.sinks import SINK_TIMER
+
+__all__ = ["Settings"]
+
+_MAX_FILE: Final = 1 << 20  # octets
+_FILES: Final = ("repository", "accounts", "backups", "ready_file")
+_IN_MEMORY: Final = ":memory:"
+
+
+def _fields_of(kind: type) -> BeforeValidator:
+    """Refuses keys that are no fields of a dataclass, which would be ignored otherwise."""
+    known = {field.name for field in fields(kind)}
+
+    def check(value: Any) -> Any:
+        unknown = sorted(set(value) - known) if isinstance(value, Mapping) else []
+        if unknown:
+            raise ValueError(f"there is no {unknown[0]}; there are {', '.join(sorted(known))}")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _above_zero(limits: Any) -> Any:
+    """Refuses a limit that would let nothing through; None, where there may be one, is no limit."""
+    for field in fields(limits):
+        value = getattr(limits, field.name)
+        if value is not None and not value > 0:
+            raise ValueError(f"{field.name} is {value}, and must be above 0")
+    return limits
+
+
+_Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class Settings(BaseModel):
+    """What a server needs to know. Files that are None are the user's own, or, of `backups` and `ready_file`, none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    listen: str = "127.0.0.1"
+    rpc_port: _Port = RPC_PORT
+    exporter_port: _Port = EXPORTER_PORT
+    advertise: tuple[str, ...] = ()
+    repository: str | None = None
+    accounts: Path | None = None
+    backups: Path | None = None
+    ready_file: Path | None = None
+    providers: tuple[str, ...] | None = None
+    sink_timer: Annotated[float, Field(gt=0)] = SINK_TIMER
+    limits: Annotated[Limits, _fields_of(Limits), AfterValidator(_above_zero)] = Limits()
+    connections: Annotated[ConnectionLimits, _fields_of(ConnectionLimits), AfterValidator(_above_zero)] = (
+        ConnectionLimits()
+    )
+
+    @classmethod
+    def load(cls, path: Path) -> Settings:
+        """The settings in a TOML file. `ConfigurationError` names the file and every key that will not do."""
+        document = _read(path)
+        for name in _FILES:
+            value = document.get(name)
+            if isinstance(value, str) and value != _IN_MEMORY:
+                document[name] = str(path.parent / value)
+        try:
+            # By way of JSON, whose strict mode takes text for a path and a list for a tuple, but no text for a number.
+            return cls.model_validate_json(json.dumps(document, default=str), strict=True)
+        except ValidationError as error:
+            problems = "; ".join(f"{_key(item['loc'])}: {_problem(item)}" for item in error.errors())
+            raise ConfigurationError(f"{path}: {problems}") from None
+
+    def server(self, repository: Path | None, accounts: Accounts) -> Server:
+        """The server that they describe, with the repository in that file, or in memory for None.
+
+        Whose the files are that the settings leave open is the caller's to say. Raises `ConfigurationError`.
+        """
+        providers = self._chosen_providers()
+        return Server(
+            MemoryStore() if repository is None else SqliteStore(repository),
+            accounts,
+            listen=self.listen,
+            rpc_port=self.rpc_port,
+            exporter_port=self.exporter_port,
+            providers=providers,
+            limits=self.limits,
+            connection_limits=self.connections,
+            sink_timer=self.sink_timer,
+            advertise=self.advertise,
+            backups=self.backups,
+            recovery=None if repository is None else RecoveryList.beside(repository),
+        )
+
+    def _chosen_providers(self) -> tuple[Callable[[], Provider], ...]:
+        """The host's providers that `providers` names; all of them for None."""
+        if self.providers is None:
+            return HOST_PROVIDERS
+        known = {provider.name: provider for provider in HOST_PROVIDERS}
+        for name in self.providers:
+            if name not in known:
+                raise ConfigurationError(f"providers: there is no {name}; there are {', '.join(known)}")
+        return tuple(known[name] for name in self.providers)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_MAX_FILE + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(data) > _MAX_FILE:
+        raise ConfigurationError(f"{path}: is larger than {_MAX_FILE:,} bytes")
+    try:
+        return tomllib.loads(data.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigurationError(f"{path}: is not TOML: {error}") from None
+
+
+def _key(location: tuple[str | int, ...]) -> str:
+    return ".".join(map(str, location))
+
+
+def _problem(item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        return f"there is no such key; there are {', '.join(Settings.model_fields)}"
+    text: str = item["msg"]
+    return text.removeprefix("Value error, ")[:1].lower() + text.removeprefix("Value error, ")[1:]
