@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,10 +34,14 @@ def port() -> Iterator[str]:
     script = SERVER.replace(f"rpc_port={PORT}", "rpc_port=0, exporter_port=0").replace(
         "print(server.addresses)", "print(server.addresses.rpc_port, flush=True)"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as server:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", script], stdout=pipe, stderr=pipe, text=True) as server:
         try:
             assert server.stdout is not None
             yield server.stdout.readline().strip()
+            server.send_signal(signal.SIGINT)
+            _, err = server.communicate(timeout=30)
+            assert (server.returncode, err) == (0, "")  # Ctrl-C is no accident
         finally:
             server.kill()
 

@@ -58,22 +58,22 @@ class Served:
         return err
 
 
-Serve = Callable[[], Served]
+Serve = Callable[..., Served]
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts servers, and ends those that still run."""
+    """Starts servers, with more options if need be, and ends those that still run."""
     started: list[subprocess.Popen[str]] = []
 
-    def start() -> Served:
+    def start(*options: object) -> Served:
         accounts, repository, ready = (tmp_path / name for name in ("accounts.json", "served.db", "ready.json"))
         add = ("account", "add", "ada", "--administrator", "--password-stdin", "--accounts", accounts)
         assert process(*add, stdin=PASSWORD + "\n").status == 0
         ports = ["--rpc-port", "0", "--exporter-port", "0"]
         server = subprocess.Popen(
             [sys.executable, "-m", "openwmi", "serve", *ports, "--repository", str(repository),
-             "--accounts", str(accounts), "--ready-file", str(ready)],
+             "--accounts", str(accounts), "--ready-file", str(ready), *map(str, options)],
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         started.append(server)

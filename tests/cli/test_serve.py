@@ -87,6 +87,25 @@ class TestPasswords:
         assert "OPENWMI_PASSWORD or --password-file" in done.err
 
 
+def test_settings_from_a_file(serve: Serve, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command line says goes before what the file says."""
+    config = tmp_path / "openwmi.toml"
+    config.write_text('rpc_port = 1\nbackups = "."\n')
+    served = serve("--config", config)
+    monkeypatch.setenv("OPENWMI_PASSWORD", PASSWORD)
+    assert run("repository", "backup", "--host", served.url, "x.bak").status == 0
+    assert (tmp_path / "x.bak").exists()
+
+
+def test_no_help_is_cut_short(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command's one line fits on a narrow terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for group in ((), ("mof",), ("repository",), ("security",), ("account",)):
+        lines = run(*group, "--help").out.partition("Commands:")[2].splitlines()
+        assert lines
+        assert not [line for line in lines if line.endswith("...")]
+
+
 class TestRefusals:
     def serve(self, *options: object) -> tuple[int, str]:
         done = process("serve", "--exporter-port", 0, *options)
@@ -114,6 +133,13 @@ class TestRefusals:
         assert status == 1
         assert "cannot listen at 127.0.0.1" in line
         assert str(port) in line
+
+    def test_settings(self, tmp_path: Path) -> None:
+        config = tmp_path / "openwmi.toml"
+        config.write_text("[limits]\nrequests = 0\n")
+        status, line = self.serve("--config", config)
+        assert status == 1
+        assert line == f"openwmi: {config}: limits: requests is 0, and must be above 0"
 
     def test_repository_in_use(self, serve: Serve) -> None:
         served = serve()

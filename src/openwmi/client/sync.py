@@ -56,10 +56,12 @@ def blocking(
     original: Callable[Concatenate[A, P], Coroutine[Any, Any, Any]], facade: Callable[[Portal, Any], Any] | None = None
 ) -> Callable[Concatenate[Facade[A], P], Any]:
     """The method that runs `original` in the portal; `facade` makes something synchronous of what comes back."""
+    name = original.__name__
 
     @functools.wraps(original)
     def method(self: Facade[A], /, *arguments: P.args, **named: P.kwargs) -> Any:
-        result = self._portal.run(original(self._wrapped, *arguments, **named))
+        # By its name: a session may have its own way to do it.
+        result = self._portal.run(getattr(self._wrapped, name)(*arguments, **named))
         return result if facade is None else facade(self._portal, result)
 
     return method

@@ -87,6 +87,7 @@ class _Compilation:
         self._force = force
 
     def add(self, source: Source) -> int:
+        """Compiles one source; how many items it has."""
         items = compile_mof(
             source.text, _Source(self._manager), namespace=self._namespace, file=source.file, include=self._include
         )
@@ -94,9 +95,11 @@ class _Compilation:
         for item in items:
             try:
                 key = fold(item.namespace)
-                if key not in jobs or not isinstance(item.object, Class):
-                    jobs[key] = self._job(item.namespace)  # anew: an instance may change the rights
+                if key not in jobs:
+                    jobs[key] = self._job(item.namespace)
                 _apply(jobs[key], item, self._force)
+                if not isinstance(item.object, Class):
+                    jobs.clear()  # it may have changed the rights, or have been the namespace itself
             except WbemError as error:
                 raise MofErrors([MofError(error.detail or str(error), item.position, error.status)]) from error
         return len(items)

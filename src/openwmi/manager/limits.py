@@ -16,7 +16,7 @@ class Limits:
     `async_operations_per_caller` is how many sinks one account may have waiting (WBEM_E_QUOTA_VIOLATION).
     `results_buffered` is how far one operation may run ahead of whoever takes its results: it waits for them.
     Seconds: `provider_deadline` is what loading a provider, and each call of one, may take (None: no limit; then it
-    fails with WBEM_E_PROVIDER_FAILURE), `pause` how long the repository stays paused when nobody resumes it (3.1.2).
+    fails with WBEM_E_PROVIDER_TIMED_OUT), `pause` how long the repository stays paused when nobody resumes it (3.1.2).
     """
 
     object_path: int = 8_192
