@@ -14,8 +14,9 @@ from openwmi.errors import (
     ConnectionLost,
     DeadlineExceeded,
     PeerError,
+    ProtocolError,
     RpcFault,
-)  # fmt: skip
+)
 from openwmi.net.rpc import RpcTransport
 from openwmi.rpc import ConnectionLimits
 from openwmi.rpc.interface import RESULT
@@ -375,8 +376,45 @@ async def test_a_server_that_answers_with_garbage() -> None:
         call = asyncio.ensure_future(silent.call(transport, None))
         await silent.connected.wait()
         silent.writers[0].write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        with pytest.raises(PeerError):
+        with pytest.raises(ConnectError) as caught:
             await call
+        message = str(caught.value)
+        assert str(silent.endpoint) in message
+        assert "HTTP/1.1 400" in message
+        assert "another port?" in message
+
+
+async def test_a_server_that_hangs_up_before_the_bind() -> None:
+    async with network() as it, Silent() as silent:
+        call = asyncio.ensure_future(silent.call(it.transport(), None))
+        await silent.connected.wait()
+        silent.writers[0].close()
+        with pytest.raises(ConnectError) as caught:
+            await call
+        assert str(silent.endpoint) in str(caught.value)
+        # Another address may still be the right one.
+        stub = IObjectExporter["ServerAlive"].encode_request()
+        both = asyncio.ensure_future(
+            it.transport().invoke(
+                (silent.endpoint, it.endpoint), IObjectExporter, 3, stub, object_uuid=None, timeout=10
+            )
+        )
+        silent.connected.clear()
+        await silent.connected.wait()
+        silent.writers[-1].write(bytes(64))
+        await both
+
+
+async def test_a_connection_that_breaks_later_names_the_host() -> None:
+    async with network() as it:
+        transport = it.transport()
+        call = asyncio.ensure_future(it.call(transport, "Hang", None))
+        await it.echo.hanging.wait()
+        (connection,) = transport._connections.values()
+        connection._handle(connection._machine.receive(b"HTTP/1.1 400 Bad Request\r\n\r\n", 0.0))
+        with pytest.raises(ProtocolError) as caught:
+            await call
+        assert str(it.endpoint) in str(caught.value)
 
 
 @pytest.mark.parametrize("error", [TimeoutError("timed out"), OSError(113, "no route")], ids=lambda e: type(e).__name__)

@@ -9,7 +9,6 @@ import pytest
 from openwmi.errors import AuthenticationError, CallerError, ConnectionLost, DeadlineExceeded, ProtocolError
 from openwmi.rpc import (
     AlterRefused,
-    AssociationGroups,
     AuthenticationNeeded,
     BindRefused,
     Bound,
@@ -361,15 +360,6 @@ def test_a_request_without_token_on_an_authenticated_connection_is_nobodys() -> 
 
 
 # --- Limits and time ---
-
-
-def test_groups_are_joined_and_never_zero() -> None:
-    groups = AssociationGroups()
-    first = groups.join(0)
-    assert first
-    assert groups.join(first) == first
-    assert groups.join(0) not in (0, first)
-    assert groups.join(12345) != 12345
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ class Guests:
 
 
 class RefusalLog:
-    """Log lines about refusals: a few for each address in ten seconds, then a count.
+    """Log lines about refusals and broken connections: a few for each address in ten seconds, then a count.
 
     Whoever is refused could otherwise fill a disk.
     """
@@ -95,6 +95,13 @@ class RefusalLog:
 
     def warning(self, address: str, now: float, message: str, *arguments: object) -> None:
         """Logs a refusal of somebody at `address`, or counts it."""
+        self._line(logging.WARNING, address, now, message, *arguments)
+
+    def info(self, address: str, now: float, message: str, *arguments: object) -> None:
+        """The same for what is no refusal, but the peer's doing all the same."""
+        self._line(logging.INFO, address, now, message, *arguments)
+
+    def _line(self, level: int, address: str, now: float, message: str, *arguments: object) -> None:
         since, count = self._seen.get(address, (now, 0))
         if now - since >= self._window:
             if count > self._lines:
@@ -105,4 +112,4 @@ class RefusalLog:
         if len(self._seen) > self._addresses:
             self._seen.popitem(last=False)
         if count < self._lines:
-            self._log.warning(message, *arguments)
+            self._log.log(level, message, *arguments)

@@ -6,6 +6,7 @@ the time into events and back. What a peer does wrong is `openwmi.errors.PeerErr
 
 from __future__ import annotations
 
+from openwmi.rpc.association import AssociationGroups
 from openwmi.rpc.client import ClientConnection
 from openwmi.rpc.connection import (
     AlterRefused,
@@ -26,7 +27,7 @@ from openwmi.rpc.connection import (
 )
 from openwmi.rpc.interface import Direction, In, InOut, Interface, Method, Out, Parameter
 from openwmi.rpc.pdu import NDR20, NDR64, NakReason, NegotiationResult, RejectReason, SyntaxId
-from openwmi.rpc.server import AssociationGroups, ServerConnection
+from openwmi.rpc.server import ServerConnection
 
 __all__ = [
     "NDR20",

@@ -196,9 +196,10 @@ class ShutdownRequested(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionBroken(Event):
-    """The connection is over; no further events."""
+    """The connection is over; no further events. `undone` says, for a log, what that cut off; empty if nothing."""
 
     reason: PeerError
+    undone: str = ""
 
 
 class Connection:
@@ -308,6 +309,10 @@ class Connection:
 
     # --- What the subclasses build on ---
 
+    def _undone(self) -> str:
+        """What the connection's end would cut off now."""
+        return ""
+
     def _is_paused(self) -> bool:
         """Whether received PDUs have to wait."""
         raise NotImplementedError
@@ -375,7 +380,7 @@ class Connection:
     def _break(self, reason: PeerError) -> None:
         """The connection is over, for this reason."""
         if not self.closed:
-            self._events.append(ConnectionBroken(reason))
+            self._events.append(ConnectionBroken(reason, self._undone()))
             self.close()
 
     def _take_events(self) -> list[Event]:

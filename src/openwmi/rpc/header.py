@@ -14,6 +14,7 @@ from uuid import UUID
 from openwmi.errors import DecodeError, ProtocolError
 
 __all__ = [
+    "FORBIDDEN_FAULTS",
     "HEADER_SIZE",
     "LITTLE_ENDIAN",
     "NDR20",
@@ -102,6 +103,27 @@ class NakReason(IntEnum):
     INVALID_CHECKSUM = 9
 
 
+# What a fault must not say (MS-RPCE 3.3.3.5.1): success, and what a Windows client would take for its own crash.
+FORBIDDEN_FAULTS: Final = frozenset(
+    (
+        0x00000000,
+        0x80000001,
+        0x80000002,
+        0x80000003,
+        0xC0000005,
+        0xC0000006,
+        0xC000001D,
+        0xC0000096,
+        0xC00000AA,
+        0xC00000FD,
+        0xC0000194,
+        0xC0000235,
+        0xC0000409,
+        0xC0000420,
+    )
+)
+
+
 @dataclass(frozen=True, slots=True)
 class SyntaxId:
     """p_syntax_id_t: an interface or a transfer syntax, and its version as (major, minor)."""
@@ -155,7 +177,8 @@ class Header(NamedTuple):
         order = "<" if representation[0] & 0xF0 == 0x10 else ">"
         fragment, auth, call_id = struct.unpack_from(order + "HHI", data, 8)
         if (major, minor) != RPC_VERSION:
-            raise ProtocolError(f"RPC version {major}.{minor} is not 5.0")
+            text = bytes(data[:HEADER_SIZE]).decode("ascii", "backslashreplace")
+            raise ProtocolError(f"RPC version {major}.{minor} is not 5.0: the PDU begins with {text!r}")
         if representation[0] & 0xF0 not in (0x00, 0x10):
             raise DecodeError("packed_drep", 4, f"integer format {representation[0] >> 4} is unknown")
         if fragment < HEADER_SIZE:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from openwmi.errors import AuthenticationError, PeerError, ProtocolError, RpcFault
+from openwmi.rpc.association import AssociationGroups
 from openwmi.rpc.connection import (
     MINIMUM_FRAGMENT,
     AuthenticationNeeded,
@@ -25,7 +26,7 @@ from openwmi.rpc.connection import (
     Event,
     RequestReceived,
 )
-from openwmi.rpc.header import WHOLE
+from openwmi.rpc.header import FORBIDDEN_FAULTS, WHOLE
 from openwmi.rpc.pdu import (
     NDR20,
     AlterContext,
@@ -55,7 +56,7 @@ from openwmi.rpc.protection import HandleState, SecurityHandle, level_of, open_b
 from openwmi.security.context import NTLM, AuthenticationLevel, SecurityContext
 from openwmi.status import HResult
 
-__all__ = ["AssociationGroups", "ServerConnection"]
+__all__ = ["ServerConnection"]
 
 # Bind time feature negotiation (MS-RPCE 3.3.1.5.3): a transfer syntax whose UUID begins so; the rest is a bitmask.
 _FEATURES_PREFIX: Final = UUID("6cb71c2c-9812-4540-0000-000000000000").bytes_le[:8]
@@ -64,23 +65,6 @@ _KEEP_CONNECTION_ON_ORPHAN: Final = 0x02
 
 # Fragments of calls this much older than the current one are late, not wrong (MS-RPCE 3.3.3.5.6).
 _LATE: Final = 150
-
-
-class AssociationGroups:
-    """Hands out association group numbers. One object per server endpoint; a bind may join a number given before.
-
-    No context handles live here, so all that an association does is to have a number.
-    """
-
-    def __init__(self) -> None:
-        self._last = 0
-
-    def join(self, wanted: int) -> int:
-        """The group for a new connection: `wanted` if it exists, else a new one. Never 0."""
-        if 0 < wanted <= self._last:
-            return wanted
-        self._last = self._last % 0xFFFFFFFF + 1
-        return self._last
 
 
 class _State(Enum):
@@ -136,7 +120,7 @@ class ServerConnection(Connection):
 
     interfaces: what is offered here: (UUID, major version) to the highest minor version.
     auth_types: the security providers that the adapter can make acceptors for.
-    groups: the endpoint's association groups. secondary_address: its port, as text.
+    groups: the endpoint's association groups. secondary_address: its port, as text. client: where the client is.
     """
 
     def __init__(
@@ -148,11 +132,13 @@ class ServerConnection(Connection):
         auth_types: frozenset[int] = frozenset({NTLM}),
         groups: AssociationGroups | None = None,
         secondary_address: str = "",
+        client: str = "",
     ) -> None:
         super().__init__(limits or ConnectionLimits(), now)
         self._interfaces = interfaces
         self._auth_types = auth_types
-        self._groups = groups or AssociationGroups()
+        self._groups = AssociationGroups() if groups is None else groups
+        self._client = client
         self._secondary_address = secondary_address
         self._state = _State.ESTABLISHED
         self._group = 0
@@ -216,13 +202,31 @@ class ServerConnection(Connection):
         call = self._calls.pop(call_id, None)
         if call is None or self.closed:
             return False
+        if status in FORBIDDEN_FAULTS:
+            status = HResult.RPC_E_SERVERFAULT
         self._send_fault(call_id, call.context_id, status, executed=True)
         return True
+
+    def close(self) -> None:
+        """See `Connection.close`; the association loses this connection."""
+        super().close()
+        if self._group:
+            self._groups.leave(self._group)
+            self._group = 0
 
     @property
     def outstanding_calls(self) -> int:
         """How many calls wait for an answer."""
         return len(self._calls)
+
+    def _undone(self) -> str:
+        if self._state is _State.ESTABLISHED:
+            return "before a bind" if self._partial_since is None else "in the middle of a bind"
+        if self._handshake_since() is not None or self._is_paused():
+            return "in the middle of an authentication"
+        if self._partial_since is not None or self._incoming is not None:
+            return "in the middle of a request"
+        return f"with {len(self._calls)} calls not answered" if self._calls else ""
 
     # --- Time ---
 
@@ -309,7 +313,7 @@ class ServerConnection(Connection):
         self.max_xmit_frag = min(self.limits.max_fragment, pdu.max_recv_frag)
         self._max_recv_frag = min(self.limits.max_fragment, pdu.max_xmit_frag)
         self._multiplexed = bool(pdu.flags & PacketFlag.CONC_MPX)
-        self._group = self._groups.join(pdu.assoc_group_id)
+        self._group = self._groups.join(pdu.assoc_group_id, self._client)
         self._negotiate(pdu)
 
     def _on_alter_context(self, pdu: AlterContext, raw: bytes) -> None:
@@ -546,30 +550,39 @@ class ServerConnection(Connection):
             self._events.append(CallCancelled(first.call_id))
 
     def _on_cancel(self, pdu: CoCancel, raw: bytes) -> None:
-        if self._genuine(pdu, raw) and pdu.call_id in self._calls:
+        call = self._meant(pdu, raw)
+        if isinstance(call, _Call):
             self._events.append(CallCancelled(pdu.call_id))
-        else:
+        elif call is None:
             self._count_stray()
 
     def _on_orphaned(self, pdu: Orphaned, raw: bytes) -> None:
-        if not self._genuine(pdu, raw):
-            self._count_stray()
-        elif self._incoming is not None and self._incoming.first.call_id == pdu.call_id:
-            self._incoming = None
-        elif self._calls.pop(pdu.call_id, None) is not None:
+        call = self._meant(pdu, raw)
+        if isinstance(call, _Call):
+            del self._calls[pdu.call_id]
             self._events.append(CallOrphaned(pdu.call_id))
+        elif call is not None:
+            self._incoming = None
         else:
             self._count_stray()
 
-    def _genuine(self, pdu: Pdu, raw: bytes) -> bool:
-        """Whether a PDU about a call can be believed: its token, if it has one, is checked and counted."""
+    def _meant(self, pdu: Pdu, raw: bytes) -> _Call | _Incoming | None:
+        """The call that a PDU is about, arriving or dispatched; None if there is none or the PDU is not believed.
+
+        A call that is signed or sealed is ended by its own security context only: else whoever can write to the
+        connection could end it. A token is checked, and so counted, whatever it is about.
+        """
         try:
             handle = self._handle_of(pdu)
         except RpcFault:
-            return False
+            return None
         if pdu.auth is not None:
             open_body(pdu, raw, handle, header_signing=self.header_signing)
-        return True
+        call: _Call | _Incoming | None = self._calls.get(pdu.call_id)
+        if self._incoming is not None and self._incoming.first.call_id == pdu.call_id:
+            call = self._incoming
+        owner = None if call is None else call.handle
+        return None if owner is not None and owner.protects and owner is not handle else call
 
 
 def _effective(level: AuthenticationLevel) -> AuthenticationLevel:

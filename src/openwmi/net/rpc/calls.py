@@ -11,7 +11,17 @@ from typing import Final
 from uuid import UUID
 
 from openwmi.dcom.bindings import Endpoint
-from openwmi.errors import AuthenticationError, ConnectionLost, Error, PeerError, ProtocolError, RpcFault
+from openwmi.errors import (
+    AuthenticationError,
+    ConnectError,
+    ConnectionLost,
+    DecodeError,
+    Error,
+    PeerError,
+    ProtocolError,
+    RpcFault,
+    TransportError,
+)
 from openwmi.net.rpc.streams import address_of, close, pump, send
 from openwmi.rpc import (
     AlterRefused,
@@ -24,6 +34,7 @@ from openwmi.rpc import (
     ContextRejected,
     Event,
     FaultReceived,
+    NakReason,
     ResponseReceived,
     SyntaxId,
 )
@@ -55,6 +66,7 @@ class CallingConnection:
         self._calls: dict[int, asyncio.Future[tuple[bytes, bool]]] = {}
         # Whoever waits for a bind or an alter_context, in the order in which they are answered.
         self._negotiations: deque[asyncio.Future[None]] = deque()
+        self._bound = False
         self._reason: PeerError | None = None
         self._turn = asyncio.Lock()
         self._altering = asyncio.Lock()
@@ -74,7 +86,7 @@ class CallingConnection:
         try:
             await pump(self._machine, reader, self._handle, self._flush, _at_once)
         except (OSError, Error) as error:
-            self._end(ConnectionLost(f"{self._endpoint}: {error}", stage="call"))
+            self._end(self._explained(ConnectionLost(str(error), stage="call")))
         finally:
             self._end(ConnectionLost(f"{self._endpoint}: the connection was closed", stage="call"))
             # Nobody may come to close a connection that has ended by itself.
@@ -143,6 +155,7 @@ class CallingConnection:
                 case AuthenticationNeeded():
                     self._step(event)
                 case Bound():
+                    self._bound = True
                     self._negotiated(None)
                 case ContextRejected(interface=interface):
                     _log.debug("%s rejected the interface %s", self._endpoint, interface.uuid)
@@ -151,7 +164,19 @@ class CallingConnection:
                 case BindRefused(reason, status):
                     self._end(_bind_refused(self._endpoint, reason, status))
                 case ConnectionBroken(reason):
-                    self._end(reason)
+                    self._end(self._explained(reason))
+
+    def _explained(self, reason: PeerError) -> PeerError:
+        """Why the connection broke, with the host's name; before the bind is answered, with what that may mean."""
+        where = str(self._endpoint)
+        if not self._bound and isinstance(reason, ProtocolError | DecodeError | ConnectionLost):
+            message = f"{where}: the bind was not answered by RPC ({reason}); is this host's WMI on another port?"
+            return ConnectError(message, stage="bind")
+        if isinstance(reason, TransportError):
+            return type(reason)(f"{where}: {reason}", stage=reason.stage)
+        if isinstance(reason, AuthenticationError):
+            return AuthenticationError(f"{where}: {reason}")
+        return ProtocolError(f"{where}: {reason}")
 
     def _step(self, event: AuthenticationNeeded) -> None:
         context = event.context
@@ -207,12 +232,15 @@ class CallingConnection:
 
 
 def _bind_refused(endpoint: Endpoint, reason: int, status: int | None) -> PeerError:
-    if status == HResult.ERROR_ACCESS_DENIED or reason == _NAK_AUTHENTICATION:
+    if status == HResult.ERROR_ACCESS_DENIED or reason in _NAK_AUTHENTICATION:
         return AuthenticationError(f"{endpoint} refused the bind: authentication failed")
-    return ProtocolError(f"{endpoint} refused the bind: reason {reason}, status {status}")
+    if status is not None:
+        return RpcFault(status, f"{endpoint} refused the bind")
+    names = {known.value: known.name for known in NakReason}
+    return ProtocolError(f"{endpoint} refused the bind: {names.get(reason, 'reason').lower()} ({reason})")
 
 
-_NAK_AUTHENTICATION: Final = 8  # authentication type not recognized (MS-RPCE 2.2.2.5)
+_NAK_AUTHENTICATION: Final = (NakReason.AUTHENTICATION_TYPE_NOT_RECOGNIZED, NakReason.INVALID_CHECKSUM)
 
 
 async def _at_once() -> None:

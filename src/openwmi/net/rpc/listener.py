@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from openwmi.dcom.peer import Caller, Peer, Refused
-from openwmi.errors import AuthenticationError, ConnectionLost, DeadlineExceeded
+from openwmi.errors import AuthenticationError, ConnectionLost, DeadlineExceeded, PeerError
 from openwmi.net.guard import Guests, RefusalLog, connection_budget
 from openwmi.net.rpc.streams import READ, address_of, close, pump, send
 from openwmi.rpc import (
@@ -98,12 +98,18 @@ class RpcListener:
         address = address_of(writer, "peername")
         now = time.monotonic()
         suspect = self.throttle.suspects(address, now)
-        if not self.guests.admit(writer, address, writer.transport.abort, suspect=suspect):
+        if not self.guests.admit(writer, address, lambda: self._send_away(writer, address), suspect=suspect):
             self.refusals.warning(address, now, "refused a connection from %s: there are too many", address)
             writer.transport.abort()
             return
         task = self._sessions.start(_ServedConnection(self, reader, writer).run())
         task.add_done_callback(lambda _: self._left(writer))
+
+    def _send_away(self, writer: asyncio.StreamWriter, address: str) -> None:
+        """Ends a connection that has not authenticated, for one that has just come."""
+        message = "closed the oldest connection of %s without authentication: there are too many"
+        self.refusals.warning(address, time.monotonic(), message, address)
+        writer.transport.abort()
 
     def _left(self, writer: asyncio.StreamWriter) -> None:
         self.guests.left(writer)
@@ -135,6 +141,7 @@ class _ServedConnection:
             limits=listener.limits,
             auth_types=frozenset({NTLM, SPNEGO}),
             groups=listener.groups,
+            client=self._address,
             secondary_address=str(listener.port),
         )
         self._tasks = _Tasks()
@@ -147,7 +154,8 @@ class _ServedConnection:
         try:
             await pump(self._machine, self._reader, self._handle, self._flush, self._until_resumed)
         except (OSError, DeadlineExceeded) as error:
-            _log.debug("the connection from %s ended: %s", self._address, error)
+            # The machine knows of no end yet.
+            self._handle(self._machine.peer_closed(ConnectionLost(str(error), stage="call")))
         finally:
             await self._tasks.stop()
             self._machine.close()
@@ -173,10 +181,18 @@ class _ServedConnection:
                 case CallOrphaned(call_id) | CallCancelled(call_id):
                     if call_id in self._calls:
                         self._calls[call_id].cancel()
-                case ConnectionBroken(ConnectionLost() as reason):
-                    _log.debug("the connection from %s ended: %s", self._address, reason)
-                case ConnectionBroken(reason):
-                    _log.info("closed the connection from %s: %s", self._address, reason)
+                case ConnectionBroken(reason, undone):
+                    self._broken(reason, undone)
+
+    def _broken(self, reason: PeerError, undone: str) -> None:
+        """Says why the connection is over; that a client has left when it was done is no news."""
+        if isinstance(reason, ConnectionLost) and not undone:
+            _log.debug("the connection from %s ended: %s", self._address, reason)
+            return
+        message = "closed the connection from %s: %s"
+        if undone:
+            message += f", {undone}"
+        self._listener.refusals.info(self._address, time.monotonic(), message, self._address, reason)
 
     async def _authenticate(self, event: AuthenticationNeeded) -> None:
         """One step of an authentication exchange, and the answer; a wrong password's is late."""
