@@ -27,6 +27,7 @@ format: $(VENV)/.development
 
 bench: $(VENV)/.development
 	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/rpc.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -273,6 +273,7 @@ class HResult(IntEnum):
     SEC_E_MESSAGE_ALTERED = 0x8009030F
     SEC_E_OUT_OF_SEQUENCE = 0x80090310
     ERROR_ACCESS_DENIED = 0x00000005
+    ERROR_INSUFFICIENT_BUFFER = 0x0000007A
     ERROR_INVALID_HANDLE = 0x00000006
     ERROR_NOT_ENOUGH_MEMORY = 0x00000008
     ERROR_OUTOFMEMORY = 0x0000000E
@@ -658,6 +659,7 @@ _TEXT: dict[int, str] = {
     0x8009030F: "a message does not fit its signature; it was changed on the way, or the keys differ",
     0x80090310: "a signed message came out of its order",
     0x00000005: "the account is not allowed to do this; check its rights and the authentication level",
+    0x0000007A: "the room that the caller offers is too small for the answer",
     0x00000006: "the handle is not one that the server gave out",
     0x00000008: "no memory is left for the call",
     0x0000000E: "no memory is left for the call",
@@ -884,6 +886,7 @@ _MI_RESULT: dict[int, MIResult] = {
     0x8009030F: MIResult.MI_RESULT_ACCESS_DENIED,
     0x80090310: MIResult.MI_RESULT_ACCESS_DENIED,
     0x00000005: MIResult.MI_RESULT_ACCESS_DENIED,
+    0x0000007A: MIResult.MI_RESULT_INVALID_PARAMETER,
     0x00000006: MIResult.MI_RESULT_INVALID_PARAMETER,
     0x00000008: MIResult.MI_RESULT_SERVER_LIMITS_EXCEEDED,
     0x0000000E: MIResult.MI_RESULT_SERVER_LIMITS_EXCEEDED,

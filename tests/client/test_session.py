@@ -20,7 +20,6 @@ from openwmi.errors import (
     ConnectError,
     DeadlineExceeded,
     InvalidNamespace,
-    ProtocolError,
     WbemError,
 )
 from openwmi.security.access import AccessRight
@@ -90,7 +89,7 @@ async def test_somebody_who_speaks_something_else() -> None:
     server = await asyncio.start_server(serve, HOST, 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        with pytest.raises(ProtocolError):
+        with pytest.raises(ConnectError, match=f"127.0.0.1.{port}.*HTTP/1.1 400"):
             await within(aio.connect(f"dcom://admin@{HOST}:{port}", password=PASSWORD))
 
 

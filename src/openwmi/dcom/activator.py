@@ -43,6 +43,7 @@ class Activator:
     """IRemoteSCMActivator and IActivation: makes objects of the classes in `classes`, CLSID to a `ClassFactory`."""
 
     INTERFACES: ClassVar[tuple[Interface, ...]] = (IRemoteSCMActivator, IActivation)
+    OPEN: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
         self,

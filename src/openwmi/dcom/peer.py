@@ -14,12 +14,12 @@ import logging
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 from uuid import UUID
 
 from openwmi.dcom.bindings import DualStringArray
 from openwmi.dcom.exporter import Exporter, Implementation, ReferenceEntry
-from openwmi.dcom.interfaces import IObjectExporter, IRemUnknown, IRemUnknown2
+from openwmi.dcom.interfaces import IRemUnknown, IRemUnknown2
 from openwmi.dcom.types import (
     CLSID_ERROR_EXTENSION,
     COM_VERSION,
@@ -35,15 +35,10 @@ from openwmi.security.context import AuthenticationLevel, ImpersonationLevel
 from openwmi.security.principals import Principal
 from openwmi.status import HResult
 
-__all__ = ["Call", "Caller", "Peer", "Refused"]
+__all__ = ["Call", "Caller", "Peer", "Refused", "Service"]
 
 _log = logging.getLogger("openwmi.dcom")
 
-# Every client calls these without security (3.2.4.1.1.1).
-_UNAUTHENTICATED: Final = {
-    (IObjectExporter.uuid, IObjectExporter["ServerAlive"].opnum),
-    (IObjectExporter.uuid, IObjectExporter["ServerAlive2"].opnum),
-}
 _MAX_QUERIED: Final = 64
 # Windows does not look at what follows the last parameter, and impacket relies on it: it declares the result pointers
 # of IWbemServices one level too shallow, so that each sends four octets that nobody reads.
@@ -96,13 +91,19 @@ class Call:
         return self.peer.marshal(implementation, iid, self.caller, self.now)
 
 
+class Service(Implementation, Protocol):
+    """What is called without naming an object. `OPEN` are the names of the methods that anybody may call."""
+
+    OPEN: ClassVar[frozenset[str]]
+
+
 class Peer:
     """Services and exported objects, and the rules for calling them.
 
     `bindings` gives, for a caller, where this peer's resolver can be reached (`saResAddr`); `freed` is told of objects
     that nobody refers to any more; `error_info` makes the OBJREF of an error object, and
     `is_current` says whether an account that logged on is still the same. `minimum` is the authentication
-    level that everything but ServerAlive needs, unless `exceptions` has another one for the interface of a service.
+    level that everything needs but what a service leaves open, unless `exceptions` has another one for a service.
     """
 
     def __init__(
@@ -122,7 +123,8 @@ class Peer:
         self._bindings = bindings
         self._error_info = error_info
         self._is_current = is_current
-        self._services: dict[UUID, Implementation] = {}
+        self._services: dict[UUID, Service] = {}
+        self._open: set[tuple[UUID, int]] = set()
         remote_unknown = RemoteUnknown(self)
         self._tables = {i.uuid: i for i in (*interfaces, *remote_unknown.INTERFACES)}
         self._remote_unknown = remote_unknown
@@ -132,10 +134,11 @@ class Peer:
         """What a listener for this peer's objects offers: (interface, major version) and the minor version."""
         return {(i.uuid, i.version[0]): i.version[1] for i in self._tables.values()}
 
-    def add_service(self, implementation: Implementation) -> None:
+    def add_service(self, service: Service) -> None:
         """Serves an interface that is called without naming an object (the resolver, the activator)."""
-        for interface in implementation.INTERFACES:
-            self._services[interface.uuid] = implementation
+        for interface in service.INTERFACES:
+            self._services[interface.uuid] = service
+            self._open |= {(interface.uuid, m.opnum) for m in interface.methods if m.name in service.OPEN}
 
     @property
     def service_interfaces(self) -> dict[tuple[UUID, int], int]:
@@ -184,7 +187,7 @@ class Peer:
 
     def _authorize(self, interface: UUID, opnum: int, object_uuid: UUID | None, caller: Caller) -> None:
         # A call that names an object is one to that object's interface, whatever was bound.
-        if (interface, opnum) in _UNAUTHENTICATED and _is_null(object_uuid):
+        if (interface, opnum) in self._open and _is_null(object_uuid):
             return
         minimum = self._exceptions.get(interface, self.minimum) if _is_null(object_uuid) else self.minimum
         if caller.principal is None or caller.level < minimum:

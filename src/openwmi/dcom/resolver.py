@@ -38,6 +38,8 @@ class ObjectResolver:
     """
 
     INTERFACES: ClassVar[tuple[Interface, ...]] = (IObjectExporter,)
+    # Every client calls these without security (3.2.4.1.1.1).
+    OPEN: ClassVar[frozenset[str]] = frozenset({"ServerAlive", "ServerAlive2"})
 
     def __init__(
         self,

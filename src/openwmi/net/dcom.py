@@ -17,12 +17,15 @@ from openwmi.dcom.bindings import DualStringArray, Endpoint
 from openwmi.dcom.exporter import PING_PERIOD, Implementation
 from openwmi.dcom.importer import RESOLVER_PORT, Importer
 from openwmi.dcom.interfaces import IActivation, IClassFactory
-from openwmi.dcom.peer import Caller, Peer
+from openwmi.dcom.peer import Call, Caller, Peer
 from openwmi.dcom.resolver import ObjectResolver
 from openwmi.errors import ConfigurationError, WbemError
 from openwmi.net.rpc import RpcListener
-from openwmi.rpc import ConnectionLimits
+from openwmi.rpc import ConnectionLimits, SyntaxId, Traffic
+from openwmi.rpc.endpoints import EndpointMapper, MapEntry
 from openwmi.rpc.interface import Interface
+from openwmi.rpc.management import IManagement, Management
+from openwmi.rpc.towers import Tower
 from openwmi.security.context import NTLM, SPNEGO, Acceptors, AuthenticationLevel
 from openwmi.security.principals import Principal
 from openwmi.security.throttle import Throttle
@@ -71,6 +74,7 @@ class DcomHost:
         self._acceptors = acceptors
         self._limits = limits
         self._throttle = Throttle()
+        self._traffic = Traffic()
         self._listeners: list[RpcListener] = []
         self._work: set[asyncio.Task[Any]] = set()
         self._ticking: asyncio.Task[None] | None = None
@@ -90,6 +94,10 @@ class DcomHost:
             hint=minimum,
         )
         self.peer.add_service(self._resolver)
+        self.peer.add_service(
+            EndpointMapper(self._endpoints, may_register=lambda call: call.principal.is_administrator)
+        )
+        self.peer.add_service(Management(self._registered, acceptors.providers, self._traffic))
         if classes is not None:
             self.peer.add_service(Activator(self.peer.exporter, classes, self._exporter_bindings, hint=minimum))
 
@@ -99,6 +107,7 @@ class DcomHost:
         Raises `ConfigurationError`, which names the port, if one cannot be had; nothing listens then.
         """
         services, objects = self.peer.service_interfaces, self.peer.object_interfaces
+        objects |= {(IManagement.uuid, 1): 0}  # which every server has at every endpoint
         try:
             if exporter_port is None:
                 self.resolver_port = self.exporter_port = await self._listen(address, resolver_port, services | objects)
@@ -111,7 +120,14 @@ class DcomHost:
         self._ticking = asyncio.get_running_loop().create_task(self._tick())
 
     async def _listen(self, address: str, port: int, interfaces: Mapping[tuple[UUID, int], int]) -> int:
-        listener = RpcListener(self.peer, interfaces, self._acceptors, throttle=self._throttle, limits=self._limits)
+        listener = RpcListener(
+            self.peer,
+            interfaces,
+            self._acceptors,
+            throttle=self._throttle,
+            limits=self._limits,
+            traffic=self._traffic,
+        )
         self._listeners.append(listener)
         try:
             return await listener.start(address, port)
@@ -159,6 +175,20 @@ class DcomHost:
         # The zone of a link-local IPv6 address means something on this machine only.
         came_to = caller.local_address.partition("%")[0]
         return tuple(dict.fromkeys((came_to, *self._advertise)))
+
+    def _registered(self) -> list[SyntaxId]:
+        """Every interface that can be called here, at either port."""
+        offered = self.peer.service_interfaces | self.peer.object_interfaces
+        return [SyntaxId(uuid, (major, minor)) for (uuid, major), minor in offered.items()]
+
+    def _endpoints(self, call: Call) -> list[MapEntry]:
+        """The endpoint map, with the address that the caller came to."""
+        ports = ((self.resolver_port, self.peer.service_interfaces), (self.exporter_port, self.peer.object_interfaces))
+        return [
+            MapEntry(Tower.tcp(SyntaxId(uuid, (major, minor)), port, call.caller.local_address), "openwmi")
+            for port, interfaces in ports
+            for (uuid, major), minor in interfaces.items()
+        ]
 
     async def close(self, *, grace: float = 1.0) -> None:
         """Stops listening, gives what is under way `grace` seconds to end, and frees every object."""

@@ -24,6 +24,7 @@ from openwmi.rpc.connection import (
     RequestReceived,
     ResponseReceived,
     ShutdownRequested,
+    Traffic,
 )
 from openwmi.rpc.interface import Direction, In, InOut, Interface, Method, Out, Parameter
 from openwmi.rpc.pdu import NDR20, NDR64, NakReason, NegotiationResult, RejectReason, SyntaxId
@@ -61,4 +62,5 @@ __all__ = [
     "ServerConnection",
     "ShutdownRequested",
     "SyntaxId",
+    "Traffic",
 ]

@@ -202,6 +202,7 @@ class ClientConnection(Connection):
         if len(self._calls) >= self.limits.max_calls:
             raise CallerError(f"{len(self._calls)} calls are outstanding")
         call_id = self._take_call_id()
+        self.traffic.calls_out += 1
         self._calls[call_id] = _Call(
             Request(call_id=call_id, context_id=presentation, opnum=opnum, object_uuid=object_uuid, stub=bytes(stub)),
             self._choose(auth_context_id),

@@ -36,6 +36,7 @@ __all__ = [
     "RequestReceived",
     "ResponseReceived",
     "ShutdownRequested",
+    "Traffic",
 ]
 
 # C706 12.6.3.1, MustRecvFragSize: what every implementation takes.
@@ -202,13 +203,24 @@ class ConnectionBroken(Event):
     undone: str = ""
 
 
+@dataclass(slots=True)
+class Traffic:
+    """What has gone through some connections: calls and PDUs, as their machines count them."""
+
+    calls_in: int = 0
+    calls_out: int = 0
+    packets_in: int = 0
+    packets_out: int = 0
+
+
 class Connection:
     """Framing, output and time of one end. Subclasses implement `_dispatch`, `_is_paused` and the timer's view."""
 
-    def __init__(self, limits: ConnectionLimits, now: float) -> None:
+    def __init__(self, limits: ConnectionLimits, now: float, traffic: Traffic | None = None) -> None:
         if not MINIMUM_FRAGMENT <= limits.max_fragment <= 0xFFFF:
             raise ValueError(f"max_fragment must be from {MINIMUM_FRAGMENT} to 65535")
         self.limits = limits
+        self.traffic = Traffic() if traffic is None else traffic
         self.closed = False
         self.header_signing = False
         self.max_xmit_frag = min(limits.max_fragment, MINIMUM_FRAGMENT)
@@ -351,6 +363,7 @@ class Connection:
         raw = bytes(self._input[:size])
         del self._input[:size]
         self._partial_since = None
+        self.traffic.packets_in += 1
         return raw
 
     def _refuse_header(self, header: bytes) -> None:
@@ -358,6 +371,7 @@ class Connection:
 
     def _send(self, pdu: Pdu, handle: SecurityHandle | None = None) -> None:
         """Queue one PDU, protected as the handle says."""
+        self.traffic.packets_out += 1
         self._output.append(protect(pdu, handle, header_signing=self.header_signing))
 
     def _send_stub(self, first: Request | Response, stub: bytes, handle: SecurityHandle | None) -> None:

@@ -25,6 +25,7 @@ from openwmi.rpc.connection import (
     ConnectionLimits,
     Event,
     RequestReceived,
+    Traffic,
 )
 from openwmi.rpc.header import FORBIDDEN_FAULTS, WHOLE
 from openwmi.rpc.pdu import (
@@ -121,6 +122,7 @@ class ServerConnection(Connection):
     interfaces: what is offered here: (UUID, major version) to the highest minor version.
     auth_types: the security providers that the adapter can make acceptors for.
     groups: the endpoint's association groups. secondary_address: its port, as text. client: where the client is.
+    traffic: where to count.
     """
 
     def __init__(
@@ -133,8 +135,9 @@ class ServerConnection(Connection):
         groups: AssociationGroups | None = None,
         secondary_address: str = "",
         client: str = "",
+        traffic: Traffic | None = None,
     ) -> None:
-        super().__init__(limits or ConnectionLimits(), now)
+        super().__init__(limits or ConnectionLimits(), now, traffic)
         self._interfaces = interfaces
         self._auth_types = auth_types
         self._groups = AssociationGroups() if groups is None else groups
@@ -533,6 +536,7 @@ class ServerConnection(Connection):
         stub = b"".join(incoming.parts)
         if handle is not None:
             stub = strip_verification_trailer(stub, last, incoming.interface, header_signing=self.header_signing)
+        self.traffic.calls_in += 1
         self._calls[first.call_id] = _Call(first.context_id, handle)
         self._events.append(
             RequestReceived(

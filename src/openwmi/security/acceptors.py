@@ -6,7 +6,7 @@ SPNEGO (RFC 4178, MS-SPNG) is pyspnego's, with NTLM as the one mechanism that it
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +103,11 @@ class LocalAcceptors:
     clock: Callable[[], float] = time.time
     require_mic: bool = False
     minimum: AuthenticationLevel = AuthenticationLevel.CONNECT
+
+    @property
+    def providers(self) -> Mapping[int, str]:
+        """NTLM, and SPNEGO over it; NTLM has no service principals, so a server's name is its computer's."""
+        return {NTLM: self.names.computer, SPNEGO: self.names.computer}
 
     def acceptor(self, auth_type: int, level: AuthenticationLevel) -> SecurityContext:
         """A new context for one exchange."""

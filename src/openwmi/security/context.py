@@ -8,6 +8,7 @@ holds a secret. A context reads no socket; `step` is the only place where it may
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -108,6 +109,11 @@ class SecurityContext(Protocol):
 
 class Acceptors(Protocol):
     """What an RPC server needs: a new acceptor context for each authentication exchange."""
+
+    @property
+    def providers(self) -> Mapping[int, str]:
+        """The security providers that there are, and the name under which this server is known to each."""
+        ...
 
     def acceptor(self, auth_type: int, level: AuthenticationLevel) -> SecurityContext:
         """A fresh context. `AuthenticationError` for a provider or a level that is not supported."""

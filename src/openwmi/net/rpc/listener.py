@@ -24,8 +24,9 @@ from openwmi.rpc import (
     Event,
     RequestReceived,
     ServerConnection,
+    Traffic,
 )
-from openwmi.security.context import NTLM, SPNEGO, Acceptors, ImpersonationLevel
+from openwmi.security.context import Acceptors, ImpersonationLevel
 from openwmi.security.throttle import Throttle
 from openwmi.status import HResult
 
@@ -59,7 +60,7 @@ class RpcListener:
 
     `interfaces` is what a bind may name here. `throttle` slows down wrong passwords, over all listeners that share it.
     At most `max_connections` are served at a time (None: as many as the process may have files for half of); for one
-    more, the oldest that has not authenticated has to go.
+    more, the oldest that has not authenticated has to go. `traffic` counts, for all that share it.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class RpcListener:
         throttle: Throttle,
         limits: ConnectionLimits | None = None,
         max_connections: int | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         self.peer = peer
         self.interfaces = interfaces
@@ -78,6 +80,7 @@ class RpcListener:
         self.throttle = throttle
         self.limits = limits or ConnectionLimits()
         self.groups = AssociationGroups()
+        self.traffic = Traffic() if traffic is None else traffic
         self.port = 0
         self.guests = Guests(connection_budget() if max_connections is None else max_connections)
         self.refusals = RefusalLog(_log)
@@ -139,9 +142,10 @@ class _ServedConnection:
             listener.interfaces,
             now=time.monotonic(),
             limits=listener.limits,
-            auth_types=frozenset({NTLM, SPNEGO}),
+            auth_types=frozenset(listener.acceptors.providers),
             groups=listener.groups,
             client=self._address,
+            traffic=listener.traffic,
             secondary_address=str(listener.port),
         )
         self._tasks = _Tasks()

@@ -16,6 +16,7 @@ from openwmi.rpc.ndr.arrays import (
     ConformantVaryingBytes,
     FixedBytes,
     VaryingArray,
+    VaryingString,
     WideString,
 )
 from openwmi.rpc.ndr.automation import Bstr, MInterfacePointer
@@ -83,6 +84,7 @@ __all__ = [
     "Union",
     "Unique",
     "VaryingArray",
+    "VaryingString",
     "WideString",
     "Writer",
     "deserialize_type",

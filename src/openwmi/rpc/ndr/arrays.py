@@ -25,6 +25,7 @@ __all__ = [
     "ConformantVaryingBytes",
     "FixedBytes",
     "VaryingArray",
+    "VaryingString",
     "WideString",
 ]
 
@@ -389,3 +390,21 @@ class CharString(_ConformantVarying[str], _Narrow):
 
     def __repr__(self) -> str:
         return "CharString"
+
+
+class VaryingString(_Varying[str], _Narrow):
+    """``[string] char name[size]``: NUL-terminated, in a place of fixed size; the value is without the NUL."""
+
+    may_be_empty = False
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def put(self, writer: Writer, value: str, scope: Scope) -> None:
+        self.put_range(writer, value, scope, self.size)
+
+    def get(self, reader: Reader, scope: Scope, count: int) -> Any:
+        return self.get_range(reader, scope, self.size)
+
+    def __repr__(self) -> str:
+        return f"VaryingString({self.size})"
