@@ -9,7 +9,7 @@ from spnego._spnego import NegState, NegTokenInit, NegTokenResp, unpack_token
 from spnego.iov import BufferType
 
 from openwmi.errors import AuthenticationError
-from openwmi.security.acceptors import LocalAcceptors, SpnegoAcceptor
+from openwmi.security.acceptors import LocalAcceptors
 from openwmi.security.accounts import Accounts
 from openwmi.security.context import (
     KERBEROS,
@@ -21,6 +21,7 @@ from openwmi.security.context import (
     SecurityContext,
 )
 from openwmi.security.ntlm import NtlmAcceptor, NtlmInitiator, ServerNames
+from openwmi.security.spnego import SpnegoAcceptor
 
 NAMES = ServerNames.of("host.example.test")
 KERBEROS_OID = GSSMech.kerberos.value
@@ -56,7 +57,7 @@ def _log_on(acceptor: SecurityContext, client: spnego.ContextProxy) -> list[byte
 
 
 def test_spnego_ends_in_ntlm(accounts: Accounts) -> None:
-    acceptor, client = SpnegoAcceptor(accounts, NAMES), _client()
+    acceptor, client = SpnegoAcceptor(NtlmAcceptor(accounts, NAMES)), _client()
     *_, last = _log_on(acceptor, client)
     assert acceptor.complete
     assert client.complete
@@ -71,7 +72,7 @@ def test_spnego_ends_in_ntlm(accounts: Accounts) -> None:
 
 
 def test_messages_after_spnego(accounts: Accounts) -> None:
-    acceptor, client = SpnegoAcceptor(accounts, NAMES), _client()
+    acceptor, client = SpnegoAcceptor(NtlmAcceptor(accounts, NAMES)), _client()
     _log_on(acceptor, client)
     for number in range(3):
         body = b"stub data" * number
@@ -100,21 +101,21 @@ def test_messages_after_spnego(accounts: Accounts) -> None:
 
 
 def test_a_wrong_password_inside_spnego(accounts: Accounts) -> None:
-    acceptor = SpnegoAcceptor(accounts, NAMES)
+    acceptor = SpnegoAcceptor(NtlmAcceptor(accounts, NAMES))
     with pytest.raises(AuthenticationError, match="'ada' refused: wrong password"):
         _log_on(acceptor, _client("wrong"))
     assert not acceptor.complete
 
 
 def test_plain_ntlm_is_taken_where_spnego_is_expected(accounts: Accounts) -> None:
-    acceptor, client = SpnegoAcceptor(accounts, NAMES), NtlmInitiator("ada", "secret")
+    acceptor, client = SpnegoAcceptor(NtlmAcceptor(accounts, NAMES)), NtlmInitiator("ada", "secret")
     assert acceptor.step(client.step(acceptor.step(client.step(b"")))) == b""
     assert acceptor.complete
     assert acceptor.peer.name == "HOST\\ada"
 
 
 def test_a_client_that_prefers_kerberos_is_asked_for_ntlm(accounts: Accounts) -> None:
-    acceptor, client = SpnegoAcceptor(accounts, NAMES), NtlmInitiator("ada", "secret")
+    acceptor, client = SpnegoAcceptor(NtlmAcceptor(accounts, NAMES)), NtlmInitiator("ada", "secret")
     offer = NegTokenInit([KERBEROS_OID, NTLM_OID], mech_token=b"a Kerberos ticket").pack()
     answer = unpack_token(acceptor.step(offer))
     assert isinstance(answer, NegTokenResp)
@@ -135,12 +136,12 @@ def test_a_client_that_prefers_kerberos_is_asked_for_ntlm(accounts: Accounts) ->
 
 def test_a_client_that_offers_no_ntlm_is_refused(accounts: Accounts) -> None:
     with pytest.raises(AuthenticationError, match="does not offer NTLM"):
-        SpnegoAcceptor(accounts, NAMES).step(NegTokenInit([KERBEROS_OID], mech_token=b"x").pack())
+        SpnegoAcceptor(NtlmAcceptor(accounts, NAMES)).step(NegTokenInit([KERBEROS_OID], mech_token=b"x").pack())
 
 
 @pytest.mark.parametrize("steps", [0, 1])
 def test_a_client_cannot_declare_itself_done(accounts: Accounts, steps: int) -> None:
-    acceptor, client = SpnegoAcceptor(accounts, NAMES), _client()
+    acceptor, client = SpnegoAcceptor(NtlmAcceptor(accounts, NAMES)), _client()
     if steps:
         acceptor.step(client.step() or b"")
     with pytest.raises(AuthenticationError):
@@ -154,7 +155,7 @@ def test_a_client_cannot_begin_twice_nor_change_the_language(accounts: Accounts)
     plain = NtlmInitiator("ada", "secret").step(b"")
     offer = NegTokenInit([NTLM_OID], mech_token=plain).pack()
     for first, second in ((offer, offer), (offer, plain), (plain, offer)):
-        acceptor = SpnegoAcceptor(accounts, NAMES)
+        acceptor = SpnegoAcceptor(NtlmAcceptor(accounts, NAMES))
         acceptor.step(first)
         with pytest.raises(AuthenticationError, match="wrong kind"):
             acceptor.step(second)
@@ -173,11 +174,11 @@ def test_a_client_cannot_begin_twice_nor_change_the_language(accounts: Accounts)
 )
 def test_first_tokens_that_are_refused(accounts: Accounts, token: bytes) -> None:
     with pytest.raises(AuthenticationError):
-        SpnegoAcceptor(accounts, NAMES).step(token)
+        SpnegoAcceptor(NtlmAcceptor(accounts, NAMES)).step(token)
 
 
 def test_a_list_code_that_was_cut_out_is_awaited(accounts: Accounts) -> None:
-    acceptor, client = SpnegoAcceptor(accounts, NAMES), _client()
+    acceptor, client = SpnegoAcceptor(NtlmAcceptor(accounts, NAMES)), _client()
     token = unpack_token(client.step(acceptor.step(client.step() or b"")) or b"")
     assert isinstance(token, NegTokenResp)
     assert token.mech_list_mic
@@ -187,7 +188,7 @@ def test_a_list_code_that_was_cut_out_is_awaited(accounts: Accounts) -> None:
 
 
 def test_a_wrong_list_code_is_refused(accounts: Accounts) -> None:
-    acceptor, client = SpnegoAcceptor(accounts, NAMES), _client()
+    acceptor, client = SpnegoAcceptor(NtlmAcceptor(accounts, NAMES)), _client()
     token = unpack_token(client.step(acceptor.step(client.step() or b"")) or b"")
     assert isinstance(token, NegTokenResp)
     token.mech_list_mic = b"\x01\0\0\0" + bytes(12)
@@ -199,7 +200,7 @@ def test_a_wrong_list_code_is_refused(accounts: Accounts) -> None:
 @settings(max_examples=100)
 @given(st.data())
 def test_mutated_tokens_are_refused_or_harmless(accounts: Accounts, data: st.DataObject) -> None:
-    acceptor, client = SpnegoAcceptor(accounts, NAMES), _client()
+    acceptor, client = SpnegoAcceptor(NtlmAcceptor(accounts, NAMES)), _client()
     which = data.draw(st.integers(0, 1))
 
     def changed(token: bytes | None, index: int) -> bytes:

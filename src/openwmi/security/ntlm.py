@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
+from spnego._context import ContextProxy
 from spnego._credential import NTLMHash
 from spnego._ntlm import NTLMProxy
 from spnego._ntlm_raw.crypto import hmac_md5, ntowfv2, rc4k
@@ -74,7 +75,7 @@ _MAX_LIFETIME: Final = 36 * 3600
 _EPOCH_AS_FILETIME: Final = 116_444_736_000_000_000
 
 # What pyspnego's parsers raise for bytes that are not NTLM.
-_MALFORMED: Final = (SpnegoError, ValueError, struct.error, LookupError, OverflowError, TypeError)
+MALFORMED: Final = (SpnegoError, ValueError, struct.error, LookupError, OverflowError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,7 @@ class _Context:
         except AuthenticationError:
             self.close()
             raise
-        except _MALFORMED as error:
+        except MALFORMED as error:
             raise self._fail(f"the peer's message is malformed ({type(error).__name__})") from error
         return answer
 
@@ -204,6 +205,16 @@ class _Context:
         answer = engine.step(token)
         self._complete = engine.complete
         return answer or b""
+
+    def mechanism(self) -> ContextProxy:
+        """See `openwmi.security.spnego.Mechanism`."""
+        return self._live()
+
+    def conclude(self) -> None:
+        """See `openwmi.security.spnego.Mechanism`."""
+        if not self._live().complete:
+            raise self._fail("the peer says that it is done before it has proven anything")
+        self._complete = True
 
     def seal(self, header: bytes, body: bytes, trailer: bytes) -> tuple[bytes, bytes]:
         """Encrypt `body` and sign all three parts: with extended session security NTLM always signs the whole PDU."""
