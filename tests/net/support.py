@@ -97,7 +97,7 @@ class RecordingThrottle(Throttle):
 class Network:
     """A listener and its clients."""
 
-    def __init__(self, limits: ConnectionLimits | None, **settings: Any) -> None:
+    def __init__(self, limits: ConnectionLimits | None, keys: Any = None, **settings: Any) -> None:
         self.accounts = Accounts()
         self.accounts.add("ada", PASSWORD, administrator=True)
         self.echo = Echo()
@@ -114,7 +114,7 @@ class Network:
         self.listener = RpcListener(
             self.peer,
             self.peer.service_interfaces | self.peer.object_interfaces,
-            LocalAcceptors(self.accounts, ServerNames.of("test-host")),
+            LocalAcceptors(self.accounts, ServerNames.of("test-host"), keys=keys),
             throttle=self.throttle,
             limits=limits,
             **settings,

@@ -94,9 +94,7 @@ def test_a_client_may_ask_to_be_identified_only(accounts: Accounts, keys: Servic
     assert server.impersonation_level is ImpersonationLevel.IDENTIFY
 
 
-def test_a_keytab_serves_instead_of_a_password_and_a_service_is_no_user(
-    accounts: Accounts, keys: ServiceKeys, realm: Realm
-) -> None:
+def test_a_keytab_serves_but_a_service_is_no_user(accounts: Accounts, keys: ServiceKeys, realm: Realm) -> None:
     accounts.add("host", "x")
     client = KerberosInitiator(f"host/{SERVICE_HOST}@{REALM}", keytab=realm.keytab, target=SERVICE_HOST)
     server = KerberosAcceptor(accounts, keys, "SERVER")

@@ -70,6 +70,8 @@ class CallingConnection:
         self._reason: PeerError | None = None
         self._turn = asyncio.Lock()
         self._altering = asyncio.Lock()
+        self._resumed = asyncio.Event()
+        self._stepping: asyncio.Task[None] | None = None
         self._reading = asyncio.get_running_loop().create_task(self._run(reader))
 
     @property
@@ -84,7 +86,7 @@ class CallingConnection:
 
     async def _run(self, reader: asyncio.StreamReader) -> None:
         try:
-            await pump(self._machine, reader, self._handle, self._flush, _at_once)
+            await pump(self._machine, reader, self._handle, self._flush, self._until_resumed)
         except (OSError, Error) as error:
             self._end(self._explained(ConnectionLost(str(error), stage="call")))
         finally:
@@ -153,7 +155,7 @@ class CallingConnection:
                 case FaultReceived(call_id, status):
                     self._answer(call_id, RpcFault(status))
                 case AuthenticationNeeded():
-                    self._step(event)
+                    self._stepping = asyncio.get_running_loop().create_task(self._authenticate(event))
                 case Bound():
                     self._bound = True
                     self._negotiated(None)
@@ -178,15 +180,29 @@ class CallingConnection:
             return AuthenticationError(f"{where}: {reason}")
         return ProtocolError(f"{where}: {reason}")
 
-    def _step(self, event: AuthenticationNeeded) -> None:
+    async def _until_resumed(self) -> None:
+        """While a step of the authentication is taken nothing more is read."""
+        while self._machine.paused:
+            self._resumed.clear()
+            await self._resumed.wait()
+
+    async def _authenticate(self, event: AuthenticationNeeded) -> None:
+        """One step of the authentication, and what follows from it."""
         context = event.context
         assert context is not None  # an initiator is there from the start
         try:
-            token = context.step(event.token)
+            # In a thread: it may ask a KDC, and nobody knows how long that takes.
+            token = await asyncio.to_thread(context.step, event.token)
         except AuthenticationError as error:
-            self._handle(self._machine.authentication_failed(event.auth_context_id, str(error)))
+            events = self._machine.authentication_failed(event.auth_context_id, str(error))
         else:
-            self._handle(self._machine.authenticated(event.auth_context_id, context, token))
+            events = self._machine.authenticated(event.auth_context_id, context, token)
+        self._resumed.set()
+        self._handle(events)
+        try:
+            await self._flush()
+        except (OSError, Error) as error:
+            self._end(self._explained(ConnectionLost(str(error), stage="bind")))
 
     def _answer(self, call_id: int, answer: tuple[bytes, bool] | RpcFault) -> None:
         waiting = self._calls.get(call_id)
@@ -225,8 +241,10 @@ class CallingConnection:
         """Closes the connection."""
         self._closing = True
         self._end(ConnectionLost(f"{self._endpoint}: the connection was closed", stage="call"))
-        self._reading.cancel()
-        await asyncio.wait({self._reading})
+        tasks = {self._reading} if self._stepping is None else {self._reading, self._stepping}
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         self._machine.close()
         await close(self._writer)
 
@@ -241,7 +259,3 @@ def _bind_refused(endpoint: Endpoint, reason: int, status: int | None) -> PeerEr
 
 
 _NAK_AUTHENTICATION: Final = (NakReason.AUTHENTICATION_TYPE_NOT_RECOGNIZED, NakReason.INVALID_CHECKSUM)
-
-
-async def _at_once() -> None:
-    """A client takes its steps at once, so there is nothing to wait for."""
