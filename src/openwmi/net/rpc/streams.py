@@ -29,6 +29,8 @@ async def pump(
     """Feeds a machine what arrives, and the time, until it is closed."""
     while not machine.closed:
         await resumed()
+        if machine.closed:  # by what had waited for the authentication
+            break
         deadline = machine.next_timeout()
         left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
         timer = asyncio.timeout(left)
