@@ -13,14 +13,17 @@ from openwmi.rpc import (
     ConnectionBroken,
     ConnectionLimits,
     FaultReceived,
+    RequestReceived,
     ServerConnection,
 )
 from openwmi.rpc.header import FORBIDDEN_FAULTS
 from openwmi.rpc.pdu import CoCancel, Orphaned, Pdu, fragment_length
-from openwmi.security.context import AuthenticationLevel
+from openwmi.security.context import NTLM, SPNEGO, AuthenticationLevel
 from openwmi.status import HResult
 from tests.rpc.support import IF_A, OFFERED, FakeContext, Link, bound
 
+# What a verification trailer begins with (MS-RPCE 2.2.2.13.1).
+SIGNATURE = bytes.fromhex("8ae3137102f43671")
 PROTECTED = [AuthenticationLevel.PACKET, AuthenticationLevel.INTEGRITY, AuthenticationLevel.PRIVACY]
 
 
@@ -122,3 +125,49 @@ def test_the_end_says_what_it_cut_off() -> None:
     link.client.request(0, 1, b"x")
     link.server.receive(link.client.data_to_send()[:-3], 0.0)
     assert undone(link.server) == "in the middle of a request"
+
+
+@pytest.mark.requirement("RPCE-2.2.2.13-02", "RPCE-2.2.2.13-06", "RPCE-2.2.2.13.1-01", "RPCE-2.2.2.13-07")
+@pytest.mark.parametrize("level", PROTECTED)
+@pytest.mark.parametrize("size", [0, 1, 1300, 1376, 1391, 1392, 1393, 4000])
+def test_a_client_whose_headers_are_not_signed_says_inside_what_they_are(level: AuthenticationLevel, size: int) -> None:
+    link = bound(Link(server_limits=ConnectionLimits(max_fragment=1432)), level, SPNEGO)
+    link.client.header_signing = link.server.header_signing = False
+    link.take()
+    stub = bytes(range(256)) * 20
+    link.client.request(0, 5, stub[:size])
+    sent = link.client.data_to_send()
+    fragments = []
+    while sent:
+        length = fragment_length(sent)
+        fragments.append(sent[:length])
+        sent = sent[length:]
+    assert all(len(fragment) <= 1432 for fragment in fragments)
+    if level is not AuthenticationLevel.PRIVACY:
+        assert [SIGNATURE in fragment for fragment in fragments] == [False] * (len(fragments) - 1) + [True]
+        assert fragments[-1].index(SIGNATURE) % 4 == 0
+    (request,) = link.server.receive(b"".join(fragments), 0.0)
+    assert isinstance(request, RequestReceived)
+    assert request.stub[:size] == stub[:size]
+    assert request.stub[size:] == bytes(-size % 4)
+
+
+@pytest.mark.requirement("RPCE-2.2.2.13.3-07", "RPCE-2.2.2.13.3-09")
+def test_a_header_that_was_changed_is_noticed_by_the_trailer() -> None:
+    link = bound(Link(), AuthenticationLevel.INTEGRITY, SPNEGO)
+    link.client.header_signing = link.server.header_signing = False
+    link.take()
+    call_id = link.client.request(0, 5, b"stub")
+    forged = bytearray(link.client.data_to_send())
+    forged[22] = 6  # opnum
+    assert link.server.receive(bytes(forged), 0.0) == []
+    link.run()
+    assert link.client_events == [FaultReceived(call_id, HResult.ERROR_ACCESS_DENIED, executed=False)]
+
+
+def test_a_client_whose_headers_are_signed_adds_nothing() -> None:
+    for auth_type, header_signing in ((SPNEGO, True), (NTLM, False)):
+        link = bound(Link(), AuthenticationLevel.INTEGRITY, auth_type)
+        link.client.header_signing = link.server.header_signing = header_signing
+        link.client.request(0, 5, b"stub")
+        assert SIGNATURE not in link.client.data_to_send()

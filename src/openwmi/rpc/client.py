@@ -55,7 +55,7 @@ from openwmi.rpc.pdu import (
     SyntaxId,
     decode,
 )
-from openwmi.rpc.protection import HandleState, SecurityHandle, open_body
+from openwmi.rpc.protection import HandleState, SecurityHandle, open_body, verification_trailer
 from openwmi.security.context import NTLM, AuthenticationLevel, SecurityContext
 from openwmi.status import HResult
 
@@ -296,7 +296,10 @@ class ClientConnection(Connection):
             return
         while self._waiting and (self.multiplexed or len(self._calls) == len(self._waiting)):
             call = self._calls[self._waiting.popleft()]
-            self._send_stub(call.request, call.request.stub, call.handle)
+            request, handle = call.request, call.handle
+            interface = self._presentations[request.context_id]
+            trailer = verification_trailer(request, interface, handle, header_signing=self.header_signing)
+            self._send_stub(request, request.stub, handle, trailer)
 
     def _begin(self, negotiation: _Negotiation) -> None:
         negotiation.call_id = self._take_call_id()

@@ -360,7 +360,8 @@ class Connection:
             if (self._input or self._call_since() is not None) and self._partial_since is None:
                 self._partial_since = self._now
             return None
-        raw = bytes(self._input[:size])
+        with memoryview(self._input) as held, held[:size] as first:
+            raw = bytes(first)
         del self._input[:size]
         self._partial_since = None
         self.traffic.packets_in += 1
@@ -374,22 +375,29 @@ class Connection:
         self.traffic.packets_out += 1
         self._output.append(protect(pdu, handle, header_signing=self.header_signing))
 
-    def _send_stub(self, first: Request | Response, stub: bytes, handle: SecurityHandle | None) -> None:
+    def _send_stub(
+        self, first: Request | Response, stub: bytes, handle: SecurityHandle | None, trailer: bytes = b""
+    ) -> None:
         """Queue a call's stub in as many fragments as it takes; `first` says everything but flags and stub.
 
         Every fragment but the last is a multiple of 16 octets, so that only the last needs padding. alloc_hint
-        counts what remains (MS-RPCE 2.2.2.6).
+        counts what remains (MS-RPCE 2.2.2.6). A verification trailer stays in one piece, in the last one.
         """
         overhead = first.body_offset + (handle.overhead() if handle is not None else 0)
         room = max((self.max_xmit_frag - overhead) // 16 * 16, 16)
-        for start in range(0, max(len(stub), 1), room):
-            flags = first.flags & ~(PacketFlag.FIRST_FRAG | PacketFlag.LAST_FRAG)
-            if not start:
-                flags |= PacketFlag.FIRST_FRAG
-            if start + room >= len(stub):
-                flags |= PacketFlag.LAST_FRAG
+        starts = list(range(0, max(len(stub), 1), room))
+        last = stub[starts[-1] :]
+        if trailer:
+            last += bytes(-len(last) % 4) + trailer
+            if len(last) > room:
+                starts.append(len(stub))
+                last = trailer
+        flags = first.flags & ~(PacketFlag.FIRST_FRAG | PacketFlag.LAST_FRAG) | PacketFlag.FIRST_FRAG
+        for start in starts[:-1]:
             piece = stub[start : start + room]
             self._send(replace(first, flags=flags, alloc_hint=len(stub) - start, stub=piece), handle)
+            flags &= ~PacketFlag.FIRST_FRAG
+        self._send(replace(first, flags=flags | PacketFlag.LAST_FRAG, alloc_hint=len(last), stub=last), handle)
 
     def _break(self, reason: PeerError) -> None:
         """The connection is over, for this reason."""

@@ -70,6 +70,9 @@ __all__ = [
 ]
 
 
+_COMMON: Final = struct.Struct("<BBBB4sHHI")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pdu:
     """What all PDUs have. Subclasses say their type and their body."""
@@ -98,8 +101,12 @@ class Pdu:
         """PFC_LAST_FRAG."""
         return bool(self.flags & PacketFlag.LAST_FRAG)
 
+    def fields(self) -> bytes:
+        """The octets between the common header and `body_offset`."""
+        return b""
+
     def body(self) -> bytes:
-        """The octets between the common header and sec_trailer."""
+        """The octets from `body_offset` to the padding: the stub, or all of a PDU that has none."""
         raise NotImplementedError
 
     @classmethod
@@ -112,29 +119,28 @@ class Pdu:
         """Where the PDU's header ends and what can be sealed begins (MS-RPCE 2.2.2.1)."""
         return HEADER_SIZE
 
-    def encode(self) -> bytes:
-        """The whole PDU, little-endian. Padding in front of sec_trailer is added where the body has none."""
-        body, auth, trailer, token = self.body(), self.auth, b"", b""
-        if auth is not None:
-            if not self.stub_alignment:
-                pad = -len(body) % 4
-                auth = dataclasses.replace(auth, pad_length=pad)
-                body += bytes(pad)
-            trailer, token = auth.encode(), auth.token
-        length = HEADER_SIZE + len(body) + len(trailer) + len(token)
+    def header(self, body_length: int, token_length: int | None) -> bytes:
+        """All in front of the body, little-endian. `body_length` counts padding; no token, no sec_trailer."""
+        fields = self.fields()
+        length = HEADER_SIZE + len(fields) + body_length
+        if token_length is not None:
+            length += TRAILER_SIZE + token_length
         if length > 0xFFFF:
             raise CallerError(f"a PDU of {length} bytes does not fit a fragment")
-        header = struct.pack(
-            "<BBBB4sHHI",
-            *RPC_VERSION,
-            self.ptype,
-            int(self.flags),
-            LITTLE_ENDIAN,
-            length,
-            len(token),
-            self.call_id,
+        common = _COMMON.pack(
+            *RPC_VERSION, self.ptype, int(self.flags), LITTLE_ENDIAN, length, token_length or 0, self.call_id
         )
-        return b"".join((header, body, trailer, token))
+        return common + fields
+
+    def encode(self) -> bytes:
+        """The whole PDU, little-endian. Padding in front of sec_trailer is added where the body has none."""
+        body, auth = self.body(), self.auth
+        if auth is None:
+            return self.header(len(body), None) + body
+        if not self.stub_alignment:
+            auth = dataclasses.replace(auth, pad_length=-len(body) % 4)
+            body += bytes(auth.pad_length)
+        return b"".join((self.header(len(body), len(auth.token)), body, auth.encode(), auth.token))
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,8 +334,12 @@ class Request(Pdu):
 
     def body(self) -> bytes:
         """See `Pdu.body`."""
+        return self.stub
+
+    def fields(self) -> bytes:
+        """See `Pdu.fields`."""
         head = struct.pack("<IHH", self.alloc_hint, self.context_id, self.opnum)
-        return head + (b"" if self.object_uuid is None else self.object_uuid.bytes_le) + self.stub
+        return head if self.object_uuid is None else head + self.object_uuid.bytes_le
 
     @classmethod
     def read(cls, window: Window, common: dict[str, Any]) -> Pdu:
@@ -364,7 +374,11 @@ class Response(Pdu):
 
     def body(self) -> bytes:
         """See `Pdu.body`."""
-        return struct.pack("<IHBB", self.alloc_hint, self.context_id, self.cancel_count, 0) + self.stub
+        return self.stub
+
+    def fields(self) -> bytes:
+        """See `Pdu.fields`."""
+        return struct.pack("<IHBB", self.alloc_hint, self.context_id, self.cancel_count, 0)
 
     @classmethod
     def read(cls, window: Window, common: dict[str, Any]) -> Pdu:
@@ -394,8 +408,12 @@ class Fault(Pdu):
 
     def body(self) -> bytes:
         """See `Pdu.body`."""
+        return self.stub
+
+    def fields(self) -> bytes:
+        """See `Pdu.fields`."""
         head = struct.pack("<IHBB", self.alloc_hint, self.context_id, self.cancel_count, self.reserved)
-        return head + struct.pack("<II", self.status, 0) + self.stub
+        return head + struct.pack("<II", self.status, 0)
 
     @classmethod
     def read(cls, window: Window, common: dict[str, Any]) -> Pdu:

@@ -7,12 +7,11 @@ not verify raises `AuthenticationError`, and the connection is over: the mechani
 
 from __future__ import annotations
 
-import dataclasses
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
 from openwmi.errors import AuthenticationError, DecodeError, RpcFault
@@ -21,7 +20,14 @@ from openwmi.rpc.pdu import NDR20, Pdu, Request, SecurityTrailer, SyntaxId
 from openwmi.security.context import NTLM, AuthenticationLevel, SecurityContext
 from openwmi.status import HResult
 
-__all__ = ["HandleState", "SecurityHandle", "open_body", "protect", "strip_verification_trailer"]
+__all__ = [
+    "HandleState",
+    "SecurityHandle",
+    "open_body",
+    "protect",
+    "strip_verification_trailer",
+    "verification_trailer",
+]
 
 
 class HandleState(Enum):
@@ -66,12 +72,6 @@ class SecurityHandle:
             self.context.close()
 
 
-class _Stubbed(Protocol):
-    """A PDU whose body can be sealed."""
-
-    stub: bytes
-
-
 def _covers(handle: SecurityHandle, header_signing: bool) -> bool:
     """Whether header and trailer are signed too: if both ends said so, and by NTLM in any case.
 
@@ -91,21 +91,12 @@ def protect(pdu: Pdu, handle: SecurityHandle | None, *, header_signing: bool) ->
     context = handle.ready
     if context is None:
         raise AuthenticationError("the security context is not established")
-    stub = getattr(pdu, "stub", b"")
-    pad = -len(stub) % pdu.stub_alignment if pdu.stub_alignment else 0
-    trailer = SecurityTrailer(
-        handle.auth_type,
-        handle.level,
-        handle.context_id,
-        bytes(context.signature_size),
-        pad,
-    )
-    changes: dict[str, object] = {"auth": trailer}
-    if pdu.stub_alignment:
-        changes["stub"] = stub + bytes(pad)
-    raw = dataclasses.replace(pdu, **changes).encode()  # type: ignore[arg-type]
-    start, end = pdu.body_offset, len(raw) - context.signature_size - TRAILER_SIZE
-    header, body, tail = raw[:start], raw[start:end], raw[end : end + TRAILER_SIZE]
+    body = pdu.body()
+    pad = -len(body) % (pdu.stub_alignment or 4)
+    if pad:
+        body += bytes(pad)
+    header = pdu.header(len(body), context.signature_size)
+    tail = SecurityTrailer(handle.auth_type, handle.level, handle.context_id, b"", pad).encode()
     signed = (header, body, tail) if _covers(handle, header_signing) else (b"", body, b"")
     if handle.level is AuthenticationLevel.PRIVACY:
         sealed, token = context.seal(*signed)
@@ -131,7 +122,8 @@ def open_body(pdu: Pdu, raw: bytes, handle: SecurityHandle | None, *, header_sig
     if (trailer.auth_type, trailer.level) != (handle.auth_type, handle.level):
         raise AuthenticationError(f"a PDU has another type or level than its context {handle.context_id}")
     end = len(raw) - len(trailer.token) - TRAILER_SIZE
-    body = raw[pdu.body_offset : end]
+    # The stub is a copy already.
+    body: bytes = getattr(pdu, "stub", b"") if pdu.stub_alignment else raw[pdu.body_offset : end]
     if handle.protects:
         context = handle.ready
         if context is None:
@@ -155,8 +147,34 @@ _END: Final = 0x4000
 _MUST_PROCESS: Final = 0x8000
 _CLIENT_SUPPORT_HEADER_SIGNING: Final = 1
 
+_TRAILER_ALIGNMENT: Final = 4
+
 # The three known commands, and room for what a later client may add: the trailer is searched from here on.
 _SEARCHED: Final = 1024
+
+
+def verification_trailer(
+    request: Request, interface: SyntaxId, handle: SecurityHandle | None, *, header_signing: bool
+) -> bytes:
+    """What a client adds to a request whose header its security provider does not sign; empty if it does.
+
+    It says, inside what is signed, which presentation context and which header the client means.
+    """
+    if handle is None or not handle.protects or _covers(handle, header_signing):
+        return b""
+    syntaxes = b"".join(s.uuid.bytes_le + struct.pack("<HH", *s.version) for s in (interface, NDR20))
+    header = struct.pack(
+        "<BBH4sIHH",
+        request.ptype,
+        0,
+        0,
+        request.representation,
+        request.call_id,
+        request.context_id,
+        request.opnum,
+    )
+    commands = struct.pack("<HH", _PCONTEXT, len(syntaxes)) + syntaxes
+    return _SIGNATURE + commands + struct.pack("<HH", _HEADER2 | _END, len(header)) + header
 
 
 def strip_verification_trailer(stub: bytes, request: Request, interface: SyntaxId, *, header_signing: bool) -> bytes:
@@ -166,7 +184,7 @@ def strip_verification_trailer(stub: bytes, request: Request, interface: SyntaxI
     who can decode it, so the trailer is looked for from the end. Raises `RpcFault` with the status to answer.
     """
     at = stub.rfind(_SIGNATURE, max(0, len(stub) - _SEARCHED))
-    if at < 0 or at % 4:
+    if at < 0 or at % _TRAILER_ALIGNMENT:
         return stub
     for command, content in _commands(stub, at + len(_SIGNATURE)):
         kind = command & _COMMAND

@@ -37,7 +37,6 @@ from spnego._ntlm_raw.messages import (
     TargetInfo,
     Version,
 )
-from spnego._ntlm_raw.security import seal, sign
 from spnego.channel_bindings import GssChannelBindings
 from spnego.exceptions import SpnegoError
 
@@ -52,6 +51,7 @@ _SIGNATURE: Final = b"NTLMSSP\0"
 _MAX_TOKEN: Final = 16_384
 _SHOWN: Final = 128  # characters of a claimed name that go into a log
 _TOKEN_SIZE: Final = 16
+_VERSION: Final = b"\x01\0\0\0"  # of a signature
 
 # Without these a session has NTLMv1's keys, or keys that can be guessed (MS-NLMP 2.2.2.5).
 _STRONG: Final = (
@@ -108,7 +108,7 @@ class _Engine(NTLMProxy):
     """pyspnego's NTLM state, with message protection over header, body and trailer.
 
     pyspnego's own `wrap_iov` protects the same bytes, but cannot sign without sealing, and takes three times as long
-    for a PDU of 500 octets as the functions that it calls, which are called here.
+    for a PDU of 500 octets.
     """
 
     def __init__(self, credential: NTLMHash, flags: int, **settings: Any) -> None:
@@ -126,27 +126,32 @@ class _Engine(NTLMProxy):
 
     def protect(self, header: bytes, body: bytes, trailer: bytes) -> tuple[bytes, bytes]:
         """The sealed body, and the signature of all three."""
-        key, handle = self._sign_key_out, self._handle_out
-        if key is None or handle is None:
+        if self._handle_out is None:
             raise AuthenticationError("NTLM: there are no keys yet")
-        whole = b"".join((header, body, trailer))
-        return seal(self._context_attr, handle, key, self._seq_num_out, body, to_sign=whole)
+        return self._handle_out.update(body), self.signature(header, body, trailer)
 
     def unprotect(self, header: bytes, body: bytes, trailer: bytes) -> tuple[bytes, bytes]:
         """The clear body, and the signature that the peer should have sent."""
         if self._handle_in is None:
             raise AuthenticationError("NTLM: there are no keys yet")
         clear = self._handle_in.update(body)
-        return clear, self.signature(header + clear + trailer, incoming=True)
+        return clear, self.signature(header, clear, trailer, incoming=True)
 
-    def signature(self, message: bytes, *, incoming: bool = False) -> bytes:
-        """The signature of the next message, ours or the peer's. It advances the numbering."""
+    def signature(self, *parts: bytes, incoming: bool = False) -> bytes:
+        """The signature of the next message, ours or the peer's (MS-NLMP 3.4.4.2). It advances the numbering.
+
+        The parts are not joined first: for the fragments of a large call that would cost as much as the cipher. Every
+        session here has extended session security and a key exchange, so there is one kind of signature only.
+        """
         key = self._sign_key_in if incoming else self._sign_key_out
         handle = self._handle_in if incoming else self._handle_out
         if key is None or handle is None:
             raise AuthenticationError("NTLM: there are no keys yet")
-        number = self._seq_num_in if incoming else self._seq_num_out
-        return sign(self._context_attr, handle, key, number, message)
+        number = struct.pack("<I", self._seq_num_in if incoming else self._seq_num_out)
+        digest = hmac.new(key, number, "md5")
+        for part in parts:
+            digest.update(part)
+        return _VERSION + handle.update(digest.digest()[:8]) + number
 
 
 class _Context:
@@ -228,12 +233,12 @@ class _Context:
 
     def sign(self, header: bytes, body: bytes, trailer: bytes) -> bytes:
         """The signature of the three parts."""
-        return self._ready(NegotiateFlags.sign).signature(header + body + trailer)
+        return self._ready(NegotiateFlags.sign).signature(header, body, trailer)
 
     def verify(self, header: bytes, body: bytes, trailer: bytes, token: bytes) -> None:
         """Check the three parts against `token`."""
         engine = self._ready(NegotiateFlags.sign)
-        self._check(engine.signature(header + body + trailer, incoming=True), token)
+        self._check(engine.signature(header, body, trailer, incoming=True), token)
 
     def close(self) -> None:
         """Forget the keys."""
