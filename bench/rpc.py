@@ -5,8 +5,8 @@
 A stub of one megabyte goes from a `ClientConnection` to a `ServerConnection` at the privacy level with NTLM, without a
 network between them, in 32 KiB pieces as a socket brings them. Beside it, in the same process and over fragments of
 the same size, bare RC4 and HMAC-MD5: once to seal, once to unseal. A ratio of 1 would be a protocol that costs
-nothing; 0.5 at the largest fragments is what is asked for. Times are the processor's, so that others on the machine do not
-count.
+nothing; 0.5 at the largest fragments is what is asked for. Times are the processor's: what else the machine does shall
+not count.
 """
 
 from __future__ import annotations
