@@ -1,4 +1,4 @@
-"""A stub of any method of any interface decodes or is a `DecodeError`, and what it says is written and read as the same."""
+"""A stub of any method decodes or is a `DecodeError`; what it says is written, and that is read as the same again."""
 
 from __future__ import annotations
 

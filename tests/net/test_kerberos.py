@@ -7,14 +7,21 @@ from collections.abc import Callable
 
 import pytest
 
+from openwmi.cim.operations import CallContext, GetObject
+from openwmi.dcom.importer import Importer
 from openwmi.errors import AuthenticationError, RpcFault
 from openwmi.net.rpc import RpcTransport
+from openwmi.repository import MemoryStore
 from openwmi.rpc import AuthenticationNeeded, Bound, ClientConnection, Event, ResponseReceived, SyntaxId
+from openwmi.security.accounts import Accounts
 from openwmi.security.context import KERBEROS, NTLM, SPNEGO, AuthenticationLevel, SecurityContext
 from openwmi.security.kerberos import KerberosInitiator, ServiceKeys
 from openwmi.security.ntlm import NtlmInitiator
+from openwmi.security.principals import Principal
 from openwmi.security.spnego import SpnegoInitiator
+from openwmi.server import Server
 from openwmi.status import HResult
+from openwmi.wmi.client import RemoteNamespaces
 from tests.dcom.support import HEADER
 from tests.security import kdc
 
@@ -132,3 +139,20 @@ async def test_several_security_contexts_on_one_connection(realm: kdc.Realm) -> 
         assert {caller.principal.account for caller in it.echo.callers if caller.principal} == {"ada"}
         assert len({caller.connection for caller in it.echo.callers}) == 1
         writer.close()
+
+
+async def test_a_whole_server_with_a_keytab(realm: kdc.Realm) -> None:
+    accounts = Accounts()
+    accounts.add("ada", PASSWORD, administrator=True)
+    server = Server(MemoryStore(), accounts, providers=(), rpc_port=0, exporter_port=0, keytab=realm.keytab)
+    async with server:
+        for auth_type in (KERBEROS, SPNEGO):
+            client = RpcTransport(lambda host, auth_type=auth_type: initiator(auth_type, LEVEL.PRIVACY))  # type: ignore[misc]
+            host, port = server.addresses.address, server.addresses.rpc_port
+            namespaces = RemoteNamespaces(Importer(client), host, port)
+            context = CallContext(principal=Principal.local_system(), remote=True)
+            remote = await namespaces.connect("root\\default", context)
+            found = await (await remote.start(GetObject("__NAMESPACE"), context)).result()
+            assert found is not None
+            await namespaces.close()
+            await client.close()

@@ -99,6 +99,7 @@ def test_sealed_octets_do_not_show_the_stub_and_signed_ones_do() -> None:
         assert (b"the answer" in link.to_client) is shows
 
 
+@pytest.mark.requirement("RPCE-3.3.1.5.3-05", "RPCE-3.3.1.5.3-06")
 def test_presentation_contexts_are_judged_one_by_one() -> None:
     link = Link()
     newer = SyntaxId(IF_A.uuid, (1, 3))
@@ -141,6 +142,7 @@ def test_alter_context_adds_interfaces_and_security_contexts() -> None:
         assert call(link, b"abc", b"def", auth_context_id=number).level is level
 
 
+@pytest.mark.requirement("RPCE-3.3.2.5.2-01")
 def test_calls_are_multiplexed_and_answered_in_any_order() -> None:
     link = bound(Link(), AuthenticationLevel.PRIVACY)
     ids = [link.client.request(0, number, bytes([number]) * 9000) for number in range(5)]
@@ -153,6 +155,7 @@ def test_calls_are_multiplexed_and_answered_in_any_order() -> None:
     assert link.client_events == [ResponseReceived(ids[number], b"%d" % number) for number in (3, 0, 4, 1, 2)]
 
 
+@pytest.mark.requirement("RPCE-3.3.3-02", "RPCE-3.3.1.5.8-05")
 def test_without_multiplexing_calls_wait_their_turn() -> None:
     link = bound(Link())
     link.client.multiplexed = False
@@ -230,6 +233,7 @@ def test_calls_that_wait_can_be_cancelled_and_orphaned() -> None:
 # --- Authentication that fails ---
 
 
+@pytest.mark.requirement("RPCE-3.3.1.5.2.1-29")
 def test_a_wrong_password_in_three_legs_is_a_fault_at_the_first_call() -> None:
     link = Link()
     # rpc_auth_3 has no answer: the client learns it from its call (MS-RPCE 3.3.1.5.2.1).
@@ -255,6 +259,7 @@ def test_a_wrong_password_in_three_legs_is_a_fault_at_the_first_call() -> None:
     assert not server.closed
 
 
+@pytest.mark.requirement("RPCE-3.3.1.5.2.1-05", "RPCE-3.3.1.5.2.1-18")
 def test_a_wrong_token_in_a_bind_is_a_bind_nak() -> None:
     link = Link()
     link.acceptor_password = "other"
@@ -267,6 +272,7 @@ def test_a_wrong_token_in_a_bind_is_a_bind_nak() -> None:
     assert link.server.closed
 
 
+@pytest.mark.requirement("RPCE-3.3.3.5.3-01")
 def test_an_unknown_provider_is_a_bind_nak_or_a_fault() -> None:
     link = bound(Link(auth_types=frozenset({NTLM})), AuthenticationLevel.PRIVACY, SPNEGO)
     assert link.client_events == [BindRefused(NakReason.AUTHENTICATION_TYPE_NOT_RECOGNIZED)]
@@ -278,6 +284,7 @@ def test_an_unknown_provider_is_a_bind_nak_or_a_fault() -> None:
     call(link, b"still", b"alive")
 
 
+@pytest.mark.requirement("RPCE-3.3.1.5.2.1-06")
 def test_a_refused_alter_context_leaves_the_connection_alone() -> None:
     link = bound(Link())
     link.take()
@@ -288,6 +295,7 @@ def test_a_refused_alter_context_leaves_the_connection_alone() -> None:
     assert call(link, b"still", b"alive").level is AuthenticationLevel.NONE
 
 
+@pytest.mark.requirement("RPCE-3.3.1.5.2.1-15")
 def test_the_client_gives_up_when_its_own_step_fails() -> None:
     client = ClientConnection(now=0.0)
     (needed,) = client.bind([IF_A], security=FakeContext(initiator=True), level=AuthenticationLevel.PRIVACY)
@@ -398,6 +406,7 @@ def test_the_number_of_calls_is_limited() -> None:
     assert link.client_events == [FaultReceived(ids[2], HResult.NCA_S_SERVER_TOO_BUSY, executed=False)]
 
 
+@pytest.mark.requirement("RPCE-3.3.3.5.5-03")
 def test_the_number_of_presentation_contexts_is_limited() -> None:
     link = Link(server_limits=ConnectionLimits(max_presentation_contexts=2))
     link.run(link.client.bind([IF_A, IF_B]))

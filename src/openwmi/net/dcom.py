@@ -26,7 +26,7 @@ from openwmi.rpc.endpoints import EndpointMapper, MapEntry
 from openwmi.rpc.interface import Interface
 from openwmi.rpc.management import IManagement, Management
 from openwmi.rpc.towers import Tower
-from openwmi.security.context import NTLM, SPNEGO, Acceptors, AuthenticationLevel
+from openwmi.security.context import Acceptors, AuthenticationLevel
 from openwmi.security.principals import Principal
 from openwmi.security.throttle import Throttle
 
@@ -36,7 +36,6 @@ _log = logging.getLogger("openwmi.net")
 
 _TICK: Final = 10.0  # seconds between two looks at who has vanished
 _PING_TIMEOUT: Final = 30.0  # seconds; a ping that takes longer comes too late to be worth waiting for
-_PROVIDERS: Final = (NTLM, SPNEGO)
 
 
 async def keep_pinging(importers: Callable[[], Iterable[Importer]]) -> None:
@@ -161,14 +160,16 @@ class DcomHost:
             self.peer.exporter.handle_timeout(now)
 
     def _exporter_bindings(self, caller: Caller) -> DualStringArray:
-        return DualStringArray.tcp((Endpoint(host, self.exporter_port) for host in self._hosts(caller)), _PROVIDERS)
+        return DualStringArray.tcp(
+            (Endpoint(host, self.exporter_port) for host in self._hosts(caller)), self._acceptors.providers
+        )
 
     def _resolver_bindings(self, caller: Caller) -> DualStringArray:
         """The well-known port goes without saying (MS-DCOM 2.2.19.3)."""
         hosts = self._hosts(caller)
         if self.resolver_port == RESOLVER_PORT:
-            return DualStringArray.tcp(hosts, _PROVIDERS)
-        return DualStringArray.tcp((Endpoint(host, self.resolver_port) for host in hosts), _PROVIDERS)
+            return DualStringArray.tcp(hosts, self._acceptors.providers)
+        return DualStringArray.tcp((Endpoint(host, self.resolver_port) for host in hosts), self._acceptors.providers)
 
     def _hosts(self, caller: Caller) -> tuple[str, ...]:
         """The address that the caller came to, which it is known to reach, and what the configuration adds."""

@@ -38,7 +38,7 @@ class LocalAcceptors:
     def providers(self) -> Mapping[int, str]:
         """The security providers, with what a client would ask for: NTLM has no service principals, so it is the
         computer's name there."""
-        found = {SPNEGO: self.names.computer, NTLM: self.names.computer}
+        found = {NTLM: self.names.computer, SPNEGO: self.names.computer}
         if self.keys is not None:
             found[KERBEROS] = found[SPNEGO] = self.keys.principal
         return found

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from openwmi.cim import Instance
 from openwmi.dcom.importer import Importer
@@ -50,6 +50,9 @@ from openwmi.wmi.interfaces import (
 from openwmi.wmi.objects import ObjectMarshaller
 from openwmi.wmi.server import WmiServer
 from openwmi.wmi.sinks import SINK_TIMER
+
+if TYPE_CHECKING:
+    from openwmi.security.kerberos import ServiceKeys
 
 __all__ = ["EXPORTER_PORT", "RPC_PORT", "Addresses", "Server", "stop_signals"]
 
@@ -110,12 +113,23 @@ class _Callbacks:
     importer: Importer
 
 
+def _service_keys(keytab: str | Path | None) -> ServiceKeys | None:
+    """This server's keys in its Kerberos realm, if it has any."""
+    if keytab is None:
+        return None
+    # Late: the libraries are an extra.
+    from openwmi.security.kerberos import ServiceKeys
+
+    return ServiceKeys(keytab)
+
+
 class Server:
     """One server: an object manager over `store`, the host's providers and more, and DCOM in front of them.
 
     `listen` is the address to listen at, ports of 0 are free ones; `advertise` and `activation_minimum` are
-    `DcomHost`'s, `backups` and `recovery` the object manager's. Starting opens everything, and closes it again if
-    something cannot be opened; stopping closes the store too.
+    `DcomHost`'s, `backups` and `recovery` the object manager's. With a `keytab`, users of its Kerberos realm are the
+    accounts of the same name. Starting opens everything, and closes it again if something cannot be opened; stopping
+    closes the store too.
     """
 
     def __init__(
@@ -134,6 +148,7 @@ class Server:
         activation_minimum: AuthenticationLevel | None = None,
         backups: Path | None = None,
         recovery: RecoveryList | None = None,
+        keytab: str | Path | None = None,
     ) -> None:
         self.manager = ObjectManager(store, limits=limits, backups=backups, recovery=recovery)
         self.addresses = Addresses(listen, rpc_port, exporter_port)
@@ -145,7 +160,7 @@ class Server:
         self._errors = ObjectMarshaller()
         self._host = DcomHost(
             interfaces=_INTERFACES,
-            acceptors=LocalAcceptors(accounts, ServerNames.of(socket.gethostname())),
+            acceptors=LocalAcceptors(accounts, ServerNames.of(socket.gethostname()), keys=_service_keys(keytab)),
             error_info=self._error_info,
             is_current=accounts.knows,
             classes={
