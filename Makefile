@@ -1,13 +1,15 @@
 # Set-up included: both of these work in a fresh clone with Python 3.11 or newer, make and git.
 #   make demo    the whole of openwmi in a few seconds
 #   make test    everything that CI runs
+#   make fuzz SECONDS=60    all fuzz targets, for that long together
 
 PYTHON ?= python3
 VENV := .venv
+SECONDS ?= 60
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench fuzz clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
@@ -28,6 +30,10 @@ format: $(VENV)/.development
 bench: $(VENV)/.development
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/rpc.py
+
+fuzz: $(VENV)/.development
+	@$(PIP) install --group fuzz || echo "No atheris for this Python: the mutations are blind." >&2
+	$(BIN)/python -m fuzz $(SECONDS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
