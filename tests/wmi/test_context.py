@@ -60,6 +60,7 @@ VECTORS: list[tuple[str, TypedValue]] = [
     ("1220 01000000 02000000 FEFF", TypedValue(T.UINT16, (0xFFFE,), True)),
     ("1320 01000000 04000000 FEFFFFFF", TypedValue(T.UINT32, (0xFFFFFFFE,), True)),
     ("1320 00000000 04000000", TypedValue(T.UINT32, (), True)),
+    ("0120 02000000 00000000", TypedValue(None, (None, None), True)),
 ]
 
 
@@ -68,7 +69,8 @@ VECTORS: list[tuple[str, TypedValue]] = [
     "WMI-2.2.13.2-01", "WMI-2.2.13.2-04", "WMI-2.2.13.2-05", "WMI-2.2.13.2-07", "WMI-2.2.13.2-08", "WMI-2.2.13.2-09",
     "WMI-2.2.13.2-10", "WMI-2.2.13.2-11", "WMI-2.2.13.2-12", "WMI-2.2.13.2-13", "WMI-2.2.13.3-01", "WMI-2.2.13.3-05",
     "WMI-2.2.13.4-01", "WMI-2.2.13.4-02", "WMI-2.2.13.4-05", "WMI-2.2.13.4-10", "WMI-2.2.13.4-11", "WMI-2.2.13.4-12",
-    "WMI-2.2.13.4-13", "WMI-2.2.13.4-14",
+    "WMI-2.2.13.4-13", "WMI-2.2.13.4-14", "WMI-2.2.13.4-09", "WMI-2.2.13.4-04", "WMI-2.2.13.4-06", "WMI-2.2.13-02",
+    "WMI-2.2.13-06", "WMI-2.2.13.3-02", "WMI-2.2.13.3-03", "WMI-2.2.13.3-04",
 )  # fmt: skip
 @pytest.mark.parametrize(("octets", "value"), VECTORS, ids=[row[0][:4] + " " + repr(row[1].value) for row in VECTORS])
 def test_a_value_in_both_directions(octets: str, value: TypedValue) -> None:
@@ -90,8 +92,13 @@ def test_several_values_stand_side_by_side() -> None:
     assert whole == wrap(buffer(*rows))
 
 
-@pytest.mark.requirement("WMI-2.2.13.2-06", "WMI-2.2.13.4-07")
+@pytest.mark.requirement("WMI-2.2.13.2-06", "WMI-2.2.13.4-07", "WMI-2.2.13.4-08")
 def test_objects() -> None:
+    octets = encode_context({"A": TypedValue(T.OBJECT, THING)}, OBJECTS)
+    assert octets == wrap(buffer(A + "0D00" + OBJECTS.marshal(THING).hex()))
+    two = f"0D20 02000000 08000000 {OBJECTS.marshal(THING).hex()} {OBJECTS.marshal(thing('a')).hex()}"
+    octets = encode_context({"A": TypedValue(T.OBJECT, (THING, thing("a")), True)}, OBJECTS)
+    assert octets == wrap(buffer(A + two))
     for value in (TypedValue(T.OBJECT, thing("a")), TypedValue(T.OBJECT, THING)):
         found = decode_context(encode_context({"A": value}, OBJECTS), OBJECTS)["A"]
         assert found.type is T.OBJECT
@@ -147,6 +154,11 @@ def test_what_others_write_differently(octets: str, value: Any) -> None:
         TypedValue(T.UINT8, 300),
         TypedValue(T.SINT8, (-129,), True),
         TypedValue(T.REAL32, 1e300),
+        TypedValue(T.STRING, ("x", None), True),
+        TypedValue(T.STRING, 5),
+        TypedValue(T.OBJECT, "x"),
+        TypedValue(None, (1,), True),
+        TypedValue(None, 1),
     ],
 )
 def test_what_a_context_cannot_hold(value: TypedValue) -> None:
@@ -183,7 +195,10 @@ def test_a_context_cut_short_is_malformed() -> None:
         (buffer(A + "0820 FFFFFFFF 08000000 00000000"), "IWbemContext.A.ElementCount"),
         (buffer("FFFFFFFF 4100 00000000 0100"), "IWbemContext.PropertyName"),
         (buffer(A + "0800 FFFFFF7F 4100"), "IWbemContext.A"),
-        (buffer(A + "0D00 04000000 AABBCCDD"), "IWbemClassObject"),
+        (buffer(A + "0D00 04000000 AABBCCDD"), "IWbemContext.A"),
+        (buffer(A + "0D00" + OBJECTS.marshal(THING)[:-9].hex()), "IWbemContext.A.ObjectEncodingLength"),
+        (buffer(A + "0D00" + "00" + OBJECTS.marshal(THING)[1:].hex()), "IWbemContext.A.signature"),
+        (buffer(A + "0120 01040000 00000000"), "IWbemContext.A.ElementCount"),
     ],
 )
 def test_malformed_contexts_name_the_field(body: bytes, field: str) -> None:

@@ -3,7 +3,8 @@
     IWbemContextBuffer   = NumGuids *GUID NumProps *IWbemContextProperty
     IWbemContextProperty = name flags(4) type(2) value
 
-A scalar takes eight octets whatever its type; an array is a count, an element's size, and the elements.
+A scalar takes eight octets whatever its type; an array is a count, an element's size, and the elements. An object is
+its OBJREF, as a pointer to it would be marshalled (2.2.4): nothing counts its octets but the EncodingUnit in it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ IID_IWBEM_CONTEXT: Final = UUID("44aca674-e8fc-11d0-a07c-00c04fb68820")
 CLSID_WBEM_CONTEXT: Final = UUID("674b6698-ee92-11d0-ad71-00c04fd8fdff")
 
 _VT_NULL: Final = 1
+_MAX_NULLS: Final = 1024  # elements of an array of VT_NULL, which take no octets
 _VT_ARRAY: Final = 0x2000
 _MAX_PROPERTIES: Final = 1024
 _MAX_OCTETS: Final = 256 * 1024
@@ -75,8 +77,10 @@ def _string(text: str) -> bytes:
 
 
 def _encode_value(name: str, value: TypedValue, objects: ObjectMarshaller) -> bytes:
-    if value.type is None or value.value is None:
+    if value.value is None:
         return struct.pack("<H", _VT_NULL)
+    if value.type is None:
+        return struct.pack("<HII", _VT_NULL | _VT_ARRAY, len(_nulls(name, value)), 0)
     variant = _BY_TYPE.get(value.type)
     if variant is None:
         raise InvalidParameter(f"a context cannot hold a {value.type.text}: {name}")
@@ -90,16 +94,24 @@ def _encode_value(name: str, value: TypedValue, objects: ObjectMarshaller) -> by
     return head + b"".join(_encode_one(variant, item, objects).ljust(width, b"\0") for item in items)
 
 
+def _nulls(name: str, value: TypedValue) -> tuple[None, ...]:
+    """The elements of an array without a type, which are all NULL."""
+    if not isinstance(value.value, tuple) or any(item is not None for item in value.value):
+        raise InvalidParameter(f"a context cannot hold a value without a type: {name}")
+    return value.value
+
+
 def _encode_one(variant: _Variant, value: Any, objects: ObjectMarshaller) -> bytes:
-    if variant.type is CimType.STRING:
+    if variant.type is CimType.STRING and isinstance(value, str):
         return _string(value)
-    if variant.type is CimType.OBJECT:
-        octets = objects.marshal(value)
-        return struct.pack("<I", len(octets)) + octets
+    if variant.type is CimType.OBJECT and isinstance(value, Class | Instance):
+        return objects.marshal(value)
+    if variant.format is None:
+        raise InvalidParameter(f"{value!r} is no {variant.type.text}: an element of an array cannot be NULL here")
     if variant.type is CimType.BOOLEAN:
         return struct.pack("<h", -1 if value else 0)  # VARIANT_TRUE
     try:
-        return struct.pack("<" + str(variant.format), value)
+        return struct.pack("<" + variant.format, value)
     except (struct.error, OverflowError) as error:
         raise InvalidParameter(f"{value!r} is no {variant.type.text}") from error
 
@@ -150,6 +162,8 @@ class _Reader:
         (number,) = struct.unpack("<H", self._take(2, f"{name}.PropertyType"))
         if number == _VT_NULL:
             return TypedValue(None, None)
+        if number == _VT_NULL | _VT_ARRAY:
+            return TypedValue(None, self._nulls(name), True)
         variant = _BY_NUMBER.get(number & ~_VT_ARRAY)
         if variant is None:
             raise DecodeError(f"IWbemContext.{name}.PropertyType", self._at - 2, f"is {number}")
@@ -168,17 +182,21 @@ class _Reader:
         whole: Any = bytes(items) if variant.type is CimType.UINT8 else tuple(items)
         return TypedValue(variant.type, whole, True)
 
+    def _nulls(self, name: str) -> tuple[None, ...]:
+        count = self._number(f"{name}.ElementCount")
+        if count > _MAX_NULLS:
+            raise DecodeError(f"IWbemContext.{name}.ElementCount", self._at - 4, f"is {count}, more than {_MAX_NULLS}")
+        self._number(f"{name}.ElementSize")
+        return (None,) * count
+
     def _one(self, variant: _Variant, name: str, width: int) -> Any:
         if variant.type is CimType.STRING:
             return self._text(name)
         if variant.type is CimType.OBJECT:
-            size = self._number(f"{name}.size")
-            return self._object(self._take(size, name))
+            found, self._at = self._objects.unmarshal_from(self._data, self._at, f"IWbemContext.{name}")
+            return found
         (value,) = struct.unpack_from("<" + str(variant.format), self._take(width, name))
         return bool(value) if variant.type is CimType.BOOLEAN else value
-
-    def _object(self, octets: bytes) -> Class | Instance:
-        return self._objects.unmarshal(octets)
 
     def _text(self, field: str) -> str:
         count = self._number(f"{field}.StringLength")

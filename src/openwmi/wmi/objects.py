@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Final
 from uuid import UUID
 
@@ -16,6 +17,9 @@ __all__ = ["ObjectMarshaller"]
 IID_IWBEM_CLASS_OBJECT: Final = UUID("dc12a681-737f-11cf-884d-00aa004b2e24")
 CLSID_WBEM_CLASS_OBJECT: Final = UUID("4590f812-1d3a-11d0-891f-00aa004b2e24")
 IID_IERROR_INFO: Final = UUID("1cf2b120-547d-101b-8e65-08002b2bd119")
+
+UNIT_HEADER: Final = struct.Struct("<II")  # Signature ObjectEncodingLength (MS-WMIO 2.2.1)
+_UNIT_AT: Final = 48  # where the EncodingUnit begins in an OBJREF_CUSTOM (MS-DCOM 2.2.18.6)
 
 
 class ObjectMarshaller:
@@ -34,6 +38,19 @@ class ObjectMarshaller:
         if not isinstance(reference, CustomObjRef) or reference.clsid != CLSID_WBEM_CLASS_OBJECT:
             raise DecodeError(f"{name}.clsid", 24, "is not marshalled as a class object is")
         return decode_object(reference.data, cache=self._cache)
+
+    def unmarshal_from(self, octets: bytes, at: int, name: str = "IWbemClassObject") -> tuple[Class | Instance, int]:
+        """The object in the OBJREF that begins at `at`, and where that ends. Raises `DecodeError`.
+
+        For places where OBJREFs stand in a row, and only the EncodingUnit in each says where it ends.
+        """
+        if len(octets) - at < _UNIT_AT + UNIT_HEADER.size:
+            raise DecodeError(name, at, f"needs {_UNIT_AT + UNIT_HEADER.size} bytes, {len(octets) - at} are left")
+        _, length = UNIT_HEADER.unpack_from(octets, at + _UNIT_AT)
+        end = at + _UNIT_AT + UNIT_HEADER.size + length
+        if end > len(octets):
+            raise DecodeError(f"{name}.ObjectEncodingLength", at + _UNIT_AT + 4, f"{length} is beyond the end")
+        return self.unmarshal(octets[at:end], name), end
 
     def marshal_error(self, error: Instance) -> bytes:
         """An error object as it travels in ORPCTHAT: what `GetErrorInfo` gives a COM caller (MS-DCOM 2.2.21.1)."""
