@@ -17,7 +17,7 @@ from openwmi.wmio.plans import Plan
 from openwmi.wmio.qualifiers import read_qualifiers
 from openwmi.wmio.reading import Cursor, Heap, Scope, open_heap
 from openwmi.wmio.value_tables import ValueTable, unset_in, write_values
-from openwmi.wmio.writing import HeapWriter, Nesting
+from openwmi.wmio.writing import HeapWriter, Nesting, Octets
 
 __all__ = ["present_shape", "read_instance_body", "read_instance_part", "write_instance_body", "write_instance_part"]
 
@@ -175,18 +175,20 @@ def present_shape(instance: Instance) -> Shape:
     return found
 
 
-def write_instance_part(instance: Instance, nesting: Nesting) -> tuple[Plan, bytes]:
-    """EncodingLength to InstanceHeap, and the plan with the class part that goes with it."""
+def write_instance_part(instance: Instance, nesting: Nesting) -> tuple[Plan, tuple[Octets, ...]]:
+    """The pieces from EncodingLength to InstanceHeap, and the plan with the class part that goes with them."""
     heap = HeapWriter(nesting)
-    cls = instance.shape.cls
     plan = plan_of(instance.shape, nesting)
-    name = heap.put(plan.name) if plan.name else heap.class_name(cls.name)
+    name = heap.put(plan.name) if plan.name else heap.class_name(instance.shape.cls.name)
     plan, body = write_instance_body(instance, plan, heap)
-    return plan, INSTANCE_HEADER.pack(INSTANCE_HEADER.size + len(body), 0, name) + body
+    return plan, (INSTANCE_HEADER.pack(INSTANCE_HEADER.size + sum(map(len, body)), 0, name), *body)
 
 
-def write_instance_body(instance: Instance, plan: Plan, heap: HeapWriter) -> tuple[Plan, bytes]:
-    """NdTable to InstanceHeap, which is `heap` with the values added; `plan`, or another where some are absent."""
+def write_instance_body(instance: Instance, plan: Plan, heap: HeapWriter) -> tuple[Plan, tuple[Octets, ...]]:
+    """The pieces from NdTable to InstanceHeap, which is `heap` with the values added.
+
+    With them comes `plan`, or another one if some properties are absent.
+    """
     values = instance.values
     unset = unset_in(values)
     if any([values[i] is ABSENT for i in unset]):  # noqa: C419 - these are few
@@ -194,7 +196,7 @@ def write_instance_body(instance: Instance, plan: Plan, heap: HeapWriter) -> tup
         values = [value for value in values if value is not ABSENT]
         unset = unset_in(values)
     table = write_values(values, unset, plan, heap)
-    return plan, b"".join((table, _encode_qualifiers(instance, plan, heap), *heap.parts()))
+    return plan, (table, _encode_qualifiers(instance, plan, heap), *heap.parts())
 
 
 def _encode_qualifiers(instance: Instance, plan: Plan, heap: HeapWriter) -> bytes:

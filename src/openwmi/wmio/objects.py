@@ -22,9 +22,9 @@ from openwmi.wmio.instance_parts import (
 )
 from openwmi.wmio.layout import HEAP_FLAG, LENGTH_TOLERANCE, SIGNATURE, U32, UNIT_HEADER, Decoration, ObjectFlags
 from openwmi.wmio.methods import read_methods, write_methods
-from openwmi.wmio.plans import ClassPartCache
+from openwmi.wmio.plans import ClassPartCache, Start
 from openwmi.wmio.reading import Cursor, Scope
-from openwmi.wmio.writing import HeapWriter, Nesting, encode_string, unfit
+from openwmi.wmio.writing import HeapWriter, Nesting, Octets, encode_string, unfit
 
 __all__ = [
     "decode_block",
@@ -44,7 +44,8 @@ _NO_CLASS: Final = Class("")  # what stands for the superclass of a class that h
 # As plain numbers, since an IntFlag's operators are slow, and every object passes here.
 _CLASS, _INSTANCE, _DECORATED = (int(f) for f in (ObjectFlags.CLASS, ObjectFlags.INSTANCE, ObjectFlags.DECORATED))
 _KINDS: Final = _CLASS | _INSTANCE
-_EXTRA_FLAGS: Final = ObjectFlags.PROTOTYPE | ObjectFlags.KEYS_MISSING
+_PROTOTYPES: Final = (ObjectFlags.PROTOTYPE, ObjectFlags.PROTOTYPE | ObjectFlags.KEYS_MISSING)
+_START: Final = "wmio start"  # the key in Shape.plans
 
 E = TypeVar("E", Property, Method)
 
@@ -102,10 +103,10 @@ def decode_instance_no_class(
     was read from. `on_demand` as for `decode_object`.
     """
     cursor = Cursor(data, at, len(data) if end is None else end, "EncodingUnitInstanceNoClass")
-    is_class, decoration = _read_start(cursor)
+    scope = _scope(cache)
+    is_class, decoration = _read_start(cursor, scope.cache)
     if is_class:
         raise DecodeError("EncodingUnitInstanceNoClass.ObjectFlags", at, "a class, where an instance is due")
-    scope = _scope(cache)
     plan = plan_of(shape, Nesting(_write_block))
     if decoration != (shape.cls.server, shape.cls.namespace):
         # The class is to be read as if it stood behind this decoration, so it comes from there as well.
@@ -136,21 +137,30 @@ def _scope(cache: ClassPartCache | None) -> Scope:
     return Scope(ClassPartCache() if cache is None else cache, _read_block)
 
 
-def _read_start(cursor: Cursor) -> tuple[bool, Decoration]:
-    """ObjectFlags and Decoration (2.2.6, 2.2.7): whether the object is a class, and where it comes from."""
+def _read_start(cursor: Cursor, cache: ClassPartCache) -> tuple[bool, Decoration]:
+    """ObjectFlags and Decoration (2.2.6, 2.2.7): whether the object is a class, and where it comes from.
+
+    PROTOTYPE and KEYS_MISSING are not looked at: what they tell is plain from the properties that are there.
+    """
+    known = cache.start
+    if known is not None and cursor.data.startswith(known.octets, cursor.at, cursor.end):
+        cursor.at += len(known.octets)
+        return known.is_class, known.decoration
     at = cursor.skip(1, "ObjectFlags")
     flags = cursor.data[at]
     kind = flags & _KINDS
     if kind not in (_CLASS, _INSTANCE):
         raise DecodeError(f"{cursor.field}.ObjectFlags", at, f"0x{flags:02X} is neither a class nor an instance")
-    if not flags & _DECORATED:
-        return kind == _CLASS, _NOWHERE
-    server = cursor.string("DecServerName")
-    return kind == _CLASS, Decoration(server or None, cursor.string("DecNamespaceName") or None)
+    decoration = _NOWHERE
+    if flags & _DECORATED:
+        server = cursor.string("DecServerName")
+        decoration = Decoration(server or None, cursor.string("DecNamespaceName") or None)
+    cache.start = Start(cursor.data[at : cursor.at], kind == _CLASS, decoration)
+    return kind == _CLASS, decoration
 
 
 def _read_block(cursor: Cursor, scope: Scope, on_demand: bool = False) -> CimObject:
-    is_class, decoration = _read_start(cursor)
+    is_class, decoration = _read_start(cursor, scope.cache)
     if is_class:
         return _read_class(cursor, scope, decoration)
     plan = read_class_part(cursor, scope, decoration)
@@ -194,8 +204,8 @@ def encode_object(
     flags: ObjectFlags = ObjectFlags.NONE,
 ) -> bytes:
     """`obj` as an EncodingUnit (2.2.1). The other arguments are those of `encode_block`."""
-    block = encode_block(obj, decoration=decoration, parent=parent, flags=flags)
-    return UNIT_HEADER.pack(SIGNATURE, len(block)) + block
+    parts = _block(obj, decoration, parent, flags)
+    return b"".join((UNIT_HEADER.pack(SIGNATURE, sum(map(len, parts))), *parts))
 
 
 def encode_block(
@@ -212,14 +222,7 @@ def encode_block(
     as the class tells. `flags` adds PROTOTYPE and KEYS_MISSING for a prototype result object (MS-WMI 2.2.4.1): a class
     that the caller has reduced to the properties selected.
     """
-    if flags & ~_EXTRA_FLAGS or (flags and not isinstance(obj, Class)):
-        raise ValueError(f"{flags!r} does not go with {obj!r}")
-    nesting = Nesting(_write_block)
-    start = _start(obj, decoration, flags)
-    if isinstance(obj, Class):
-        return start + _write_class(obj, parent, nesting)
-    plan, part = write_instance_part(obj, nesting)
-    return b"".join((start, plan.part, part))
+    return b"".join(_block(obj, decoration, parent, flags))
 
 
 def encode_class_part(obj: CimObject | Shape) -> bytes:
@@ -232,29 +235,51 @@ def encode_class_part(obj: CimObject | Shape) -> bytes:
 
 def encode_instance_no_class(instance: Instance, *, decoration: Decoration | None = None) -> bytes:
     """`instance` as an EncodingUnitInstanceNoClass (2.2.3): its class part is known from one sent before."""
-    nesting = Nesting(_write_block)
-    return _start(instance, decoration, ObjectFlags.NONE) + write_instance_part(instance, nesting)[1]
+    _, parts = write_instance_part(instance, Nesting(_write_block))
+    return b"".join((_start(instance, decoration), *parts))
 
 
 def encode_refreshed(instance: Instance) -> bytes:
     """`instance` as a RefreshedSingleInstance (MS-WMI 2.2.19); the size in front is that of the whole InstanceHeap."""
     heap = HeapWriter(Nesting(_write_block))
-    _, body = write_instance_body(instance, plan_of(instance.shape, heap.nesting), heap)
-    return U32.pack(4 + len(heap.data)) + body
+    _, parts = write_instance_body(instance, plan_of(instance.shape, heap.nesting), heap)
+    return b"".join((U32.pack(4 + len(heap.data)), *parts))
+
+
+def _block(
+    obj: CimObject, decoration: Decoration | None, parent: Class | None, flags: ObjectFlags
+) -> tuple[Octets, ...]:
+    """The pieces of an ObjectBlock, which are put together once."""
+    if flags and (flags not in _PROTOTYPES or not isinstance(obj, Class)):
+        raise ValueError(f"{flags!r} does not go with {obj!r}")
+    return _parts(obj, Nesting(_write_block), _start(obj, decoration, flags), parent)
 
 
 def _write_block(obj: CimObject, nesting: Nesting) -> bytes:
     """An object within an object."""
-    start = _start(obj, None, ObjectFlags.NONE)
+    return b"".join(_parts(obj, nesting, _start(obj)))
+
+
+def _parts(obj: CimObject, nesting: Nesting, start: bytes, parent: Class | None = None) -> tuple[Octets, ...]:
     if isinstance(obj, Class):
-        return start + _write_class(obj, None, nesting)
-    plan, part = write_instance_part(obj, nesting)
-    return b"".join((start, plan.part, part))
+        return start, _write_class(obj, parent, nesting)
+    plan, parts = write_instance_part(obj, nesting)
+    return start, plan.part, *parts
 
 
-def _start(obj: CimObject, decoration: Decoration | None, flags: ObjectFlags) -> bytes:
-    octet = int(flags) | (_CLASS if isinstance(obj, Class) else _INSTANCE)
-    server, namespace = (obj.server, obj.namespace) if decoration is None else decoration
+def _start(obj: CimObject, decoration: Decoration | None = None, flags: int = 0) -> bytes:
+    """ObjectFlags and Decoration. The shape remembers those of the last instance: most come from one place."""
+    place = (obj.server, obj.namespace) if decoration is None else decoration
+    if isinstance(obj, Class):
+        return _encode_start(_CLASS | int(flags), *place)
+    known = obj.shape.plans.get(_START)
+    if known is None or known[0] != place:
+        known = obj.shape.plans[_START] = (place, _encode_start(_INSTANCE, *place))
+    start: bytes = known[1]
+    return start
+
+
+def _encode_start(octet: int, server: str | None, namespace: str | None) -> bytes:
     if not (server or namespace):
         return bytes((octet,))
     return bytes((octet | _DECORATED,)) + encode_string(server or "") + encode_string(namespace or "")

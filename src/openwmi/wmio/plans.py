@@ -14,12 +14,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from openwmi.cim import CimType, Shape, fold
 from openwmi.wmio.layout import FINISHED, REFERENCED, TEXTS, Decoration, code_of
 
-__all__ = ["ClassPartCache", "Plan", "Slot"]
+__all__ = ["ClassPartCache", "Plan", "Slot", "Start"]
 
 PLAN: Final = "wmio"  # the key in Shape.plans
 Arrangement = Callable[[Sequence[Any]], tuple[Any, ...]]
@@ -104,8 +104,18 @@ def _collated(name: str) -> bytes:
     return fold(name).encode("utf-16-be", "surrogatepass")
 
 
+class Start(NamedTuple):
+    """ObjectFlags and Decoration as they stood in front of an object, and what they say."""
+
+    octets: bytes
+    is_class: bool
+    decoration: Decoration
+
+
 class ClassPartCache:
     """The plans of the class parts read lately, least recently used first; for one session, or one server.
+
+    `start` is the beginning of the object read last: most objects in a row come from one place.
 
     `entries` and `size` (bytes of class parts) bound it. Not safe for threads.
     """
@@ -116,6 +126,7 @@ class ClassPartCache:
         self._used = 0
         self._plans: OrderedDict[tuple[bytes, Decoration], Plan] = OrderedDict()
         self._last: tuple[bytes, Decoration, Plan] | None = None
+        self.start: Start | None = None
 
     def __len__(self) -> int:
         return len(self._plans)

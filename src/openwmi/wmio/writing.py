@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from openwmi.cim import CimObject, CimType, DateTime, Qualifier, Qualifiers, type_name
 from openwmi.errors import WbemError
@@ -29,7 +29,9 @@ from openwmi.wmio.layout import (
     U32,
 )
 
-__all__ = ["HeapWriter", "Nesting", "encode_class_name", "encode_string"]
+__all__ = ["HeapWriter", "Nesting", "Octets", "encode_class_name", "encode_string"]
+
+Octets: TypeAlias = bytes | bytearray
 
 
 class Nesting:
