@@ -38,6 +38,7 @@ from openwmi.cim import (
     Qualifier,
     Qualifiers,
     fold,
+    return_value,
 )
 
 SCALAR_TYPES = tuple(t for t in CimType if t is not CimType.OBJECT)
@@ -186,7 +187,16 @@ def methods(draw: st.DrawFn) -> Method:
         Parameter(p.name, p.type, p.is_array, p.direction, i, p.class_name, p.qualifiers, p.default)
         for i, p in enumerate(found)
     ]
-    returns = draw(st.sampled_from([None, CimType.UINT32, CimType.STRING, CimType.BOOLEAN]))
+    returns = draw(
+        st.sampled_from(
+            [
+                None,
+                return_value(CimType.UINT32),
+                return_value(CimType.STRING),
+                return_value(CimType.OBJECT, class_name="Somebody"),
+            ]
+        )
+    )
     return Method(draw(names()), NameMap(numbered), returns, draw(qualifiers(1)))
 
 

@@ -19,6 +19,7 @@ from openwmi.cim import (
     Property,
     Qualifier,
     flag,
+    return_value,
 )
 from openwmi.errors import WbemError
 from tests import strategies
@@ -251,3 +252,19 @@ def test_a_new_instance_knows_where_it_is() -> None:
     made = located.new({"id": 1}, name=2)
     assert made.to_dict() == {"Id": 1, "name": 2}
     assert made.path == ObjectPath("C", (("Id", 1),), namespace="root", server="h")
+
+
+def test_what_a_method_returns_is_a_property_of_what_comes_out() -> None:
+    method = Method("Find", returns=return_value(CimType.OBJECT, class_name="Win32_Process", is_array=True))
+    assert method.out_class is not None
+    returned = method.out_class.properties["returnvalue"]
+    assert (returned.type, returned.is_array, returned.class_name) == (CimType.OBJECT, True, "Win32_Process")
+    assert returned.qualifiers["out"].value is True
+    assert Method("Plain").returns == return_value(CimType.UINT32)
+
+
+def test_a_parameter_may_take_the_place_of_the_return_value() -> None:
+    """Another server's class may have such a method: it is there to be read, not to be judged."""
+    method = Method("Odd", NameMap([Parameter("RETURNVALUE", CimType.STRING, direction=Direction.OUT)]))
+    assert method.out_class is not None
+    assert [p.type for p in method.out_class.properties.each()] == [CimType.STRING]

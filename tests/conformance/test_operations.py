@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from openwmi.cim import CimType, Class, Flavor, Instance, NameMap, ObjectPath, Property, Qualifier, TypedValue
+from openwmi.cim import (
+    CimType,
+    Class,
+    Flavor,
+    Instance,
+    NameMap,
+    ObjectPath,
+    Property,
+    Qualifier,
+    TypedValue,
+    return_value,
+)
 from openwmi.cim.operation import Progress
 from openwmi.cim.operations import (
     CallingMode,
@@ -66,7 +77,7 @@ async def test_a_class_comes_back_as_it_is(session: AsyncSession) -> None:
 
 async def test_methods_come_back_with_their_signatures(session: AsyncSession) -> None:
     declared = (await session.get_class("Suite_Gauge")).methods["Add"]
-    assert declared.returns is CimType.UINT32
+    assert declared.returns == return_value(CimType.UINT32)
     assert [(p.name, p.type, p.id) for p in declared.parameters.each()] == [
         ("Amount", CimType.SINT32, 0),
         ("Total", CimType.SINT32, 1),

@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from openwmi.cim import CimType, Class, Direction, Flavor, Instance, Method, NameMap, Parameter, Property, Qualifier
+from openwmi.cim import (
+    CimType,
+    Class,
+    Direction,
+    Flavor,
+    Instance,
+    Method,
+    NameMap,
+    Parameter,
+    Property,
+    Qualifier,
+    return_value,
+)
 from openwmi.cim.operations import Flags, GetObject, PutClass
 from openwmi.errors import WbemError
 from openwmi.manager import Namespace, ObjectManager
@@ -40,7 +52,8 @@ def reference(name: str) -> Property:
 
 
 def do(type_: CimType = CimType.UINT32, returns: CimType | None = CimType.UINT32, **more: Any) -> Method:
-    return Method("Do", NameMap([Parameter("How", type_, **more)]), returns)
+    returned = None if returns is None else return_value(returns)
+    return Method("Do", NameMap([Parameter("How", type_, **more)]), returned)
 
 
 def made(

@@ -9,6 +9,7 @@ import pytest
 from openwmi.cim import CimType, Class, DateTime, Direction, Flavor, Instance, ObjectPath, Qualifier
 from openwmi.errors import ConfigurationError
 from openwmi.mof import Deletion, MofErrors, compile_mof
+from openwmi.mof.writer import write_mof
 from openwmi.status import WbemStatus
 
 from .support import SAMPLE, Classes, compiled, objects, one_class, one_instance, problems
@@ -499,3 +500,20 @@ def test_a_broken_file_is_named_by_its_own_name() -> None:
     with pytest.raises(MofErrors) as caught:
         compile_mof('#include ("bad.mof")', Classes(), namespace="root", include=read)
     assert str(caught.value).startswith("bad.mof:2:7: expected the name of the class")
+
+
+def test_what_a_method_returns() -> None:
+    inner = "class Inner { [key] uint8 N; };"
+    cls = one_class(inner + "class C { [key] uint8 K; Inner Find(); C ref Where(); string Say(); };")
+    returned = {name: cls.methods[name].returns for name in ("Find", "Where", "Say")}
+    assert [(r.type, r.class_name) for r in returned.values() if r is not None] == [
+        (CimType.OBJECT, "Inner"),
+        (CimType.REFERENCE, "C"),
+        (CimType.STRING, None),
+    ]
+    assert one_class(write_mof(cls), one_class(inner)) == cls
+    (problem,) = problems("class C { [key] uint8 K; uint32 Do([out] string returnValue); };")
+    assert problem[:2] == (1, 49)
+    assert "no name for a parameter" in problem[2]
+    nothing = one_class("class C { [key] uint8 K; void Do([out] string ReturnValue); };").methods["Do"]
+    assert nothing.out_class is not None

@@ -25,6 +25,7 @@ from openwmi.cim import (
     Property,
     Qualifier,
     Shape,
+    return_value,
     type_name,
 )
 from openwmi.errors import DecodeError
@@ -92,7 +93,7 @@ def test_everything_of_a_class_survives() -> None:
         methods=NameMap(
             [
                 Method("Void", parameters, None, NameMap([Qualifier.of("static")]), "Base", True),
-                Method("Text", returns=CimType.STRING),
+                Method("Text", returns=return_value(CimType.STRING)),
             ]
         ),
     )

@@ -169,7 +169,8 @@ def test_methods() -> None:
     assert isinstance(cls, Class)
     restart = cls.methods["restart"]
     assert (restart.name, restart.origin, restart.propagated) == ("Restart", "MyClass2", False)
-    assert restart.returns is CimType.UINT32
+    assert restart.returns is not None
+    assert restart.returns.type is CimType.UINT32
     assert restart.qualifiers["performance"].value == ("fast", "sideffects")
     assert [(p.name, p.type, p.class_name, p.direction, p.id) for p in restart.parameters.each()] == [
         ("ServiceName", CimType.STRING, None, Direction.IN, 0),

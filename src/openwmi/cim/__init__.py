@@ -3,7 +3,16 @@
 Everything else in openwmi (MOF text, MS-WMIO bytes, JSON, Python's own types) is a conversion to and from it.
 """
 
-from openwmi.cim.classes import PARAMETERS_CLASS, Class, Direction, Method, Parameter, Property
+from openwmi.cim.classes import (
+    PARAMETERS_CLASS,
+    RETURN_VALUE,
+    Class,
+    Direction,
+    Method,
+    Parameter,
+    Property,
+    return_value,
+)
 from openwmi.cim.datetimes import DateTime
 from openwmi.cim.instances import ABSENT, DEFAULT, CimObject, Instance, Shape, Unset
 from openwmi.cim.names import NameMap, fold, is_identifier, is_system_name
@@ -17,6 +26,7 @@ __all__ = [
     "DEFAULT",
     "INTEGER_RANGES",
     "PARAMETERS_CLASS",
+    "RETURN_VALUE",
     "SYSTEM_PROPERTIES",
     "CimObject",
     "CimType",
@@ -44,6 +54,7 @@ __all__ = [
     "identity",
     "is_identifier",
     "is_system_name",
+    "return_value",
     "split_namespace",
     "type_name",
 ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Flag, auto
 from functools import cached_property
 from operator import is_
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from openwmi.cim.names import NameMap, fold, is_system_name
 from openwmi.cim.paths import ObjectPath
@@ -88,13 +88,35 @@ class Parameter:
     default: CimValue = None
 
 
+RETURN_VALUE: Final = "ReturnValue"
+"""The name of what a method returns, among what comes out of it."""
+
+
+def return_value(
+    type_: CimType,
+    *,
+    is_array: bool = False,
+    class_name: str | None = None,
+    qualifiers: Qualifiers | None = None,
+) -> Property:
+    """What a method returns, as the property that it is in the class of what comes out (MS-WMIO 2.3.3)."""
+    if qualifiers is None:
+        qualifiers = NameMap((Qualifier("out", CimType.BOOLEAN, True),))
+    return Property(
+        RETURN_VALUE, type_, is_array, class_name=class_name, qualifiers=qualifiers, origin=PARAMETERS_CLASS
+    )
+
+
+_STATUS: Final = return_value(CimType.UINT32)
+
+
 @dataclass(frozen=True)
 class Method:
-    """A method's declaration. `returns` None is void."""
+    """A method's declaration. `returns` is what `return_value` makes; None is void."""
 
     name: str
     parameters: NameMap[Parameter] = field(default_factory=NameMap)
-    returns: CimType | None = CimType.UINT32
+    returns: Property | None = field(default_factory=lambda: _STATUS)
     qualifiers: Qualifiers = field(default=_NO_QUALIFIERS)
     origin: str = ""
     propagated: bool = False
@@ -120,9 +142,8 @@ class Method:
             for p in self.parameters.each()
             if p.direction & direction
         ]
-        if direction is Direction.OUT and self.returns is not None:
-            out = NameMap((Qualifier("out", CimType.BOOLEAN, True),))
-            properties.append(Property("ReturnValue", self.returns, qualifiers=out, origin=PARAMETERS_CLASS))
+        if direction is Direction.OUT and self.returns is not None and RETURN_VALUE not in self.parameters:
+            properties.append(self.returns)
         if not properties:
             return None
         abstract = NameMap((Qualifier("abstract", CimType.BOOLEAN, True),))

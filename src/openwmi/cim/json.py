@@ -97,7 +97,7 @@ def _property(declared: Property) -> dict[str, Any]:
 
 def _method(declared: Method) -> dict[str, Any]:
     return {
-        "returns": None if declared.returns is None else declared.returns.text,
+        "returns": None if declared.returns is None else type_name(declared.returns.type, declared.returns.is_array),
         "origin": declared.origin,
         "qualifiers": _qualifiers(declared.qualifiers),
         "parameters": {

@@ -122,7 +122,8 @@ def _check_signatures(cls: Class, parent: Class) -> None:
 
 def _signature(method: Method) -> object:
     parameters = [(fold(p.name), p.type, p.is_array, p.direction) for p in method.parameters.each()]
-    return sorted(parameters, key=lambda p: p[0]), method.returns
+    returns = None if method.returns is None else (method.returns.type, method.returns.is_array)
+    return sorted(parameters, key=lambda p: p[0]), returns
 
 
 def reconciled(base: Class, below: Iterable[Class]) -> list[Class]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeAlias
 
 from openwmi.cim import (
+    RETURN_VALUE,
     CimType,
     CimValue,
     Class,
@@ -30,6 +31,7 @@ from openwmi.cim import (
     conform,
     flag,
     fold,
+    return_value,
 )
 from openwmi.errors import SyntaxProblem, WbemError
 from openwmi.mof.amendment import localized, neutral
@@ -308,7 +310,10 @@ class _Resolver:
         return qualifiers.with_items([Qualifier("MAX", CimType.SINT32, declared.size)])
 
     def _method(self, declared: MethodDeclaration, context: Context, origin: str) -> Method:
-        returns = None if declared.returns is None else _type_of(declared.returns)[0]
+        returns = None
+        if declared.returns is not None:
+            type_, class_name = _type_of(declared.returns)
+            returns = return_value(type_, class_name=class_name)
         return Method(
             declared.name,
             NameMap(self._parameters(declared, context)),
@@ -323,6 +328,12 @@ class _Resolver:
         explicit: dict[str, int] = {}
         for declared in method.parameters:
             key = fold(declared.name)
+            if key == fold(RETURN_VALUE) and method.returns is not None:
+                raise MofError(
+                    f"{method.name}: {declared.name} is what a method returns, and no name for a parameter",
+                    context.source.at(declared.offset),
+                    WbemStatus.WBEM_E_INVALID_METHOD_PARAMETERS,
+                )
             parameter, number = self._parameter(declared, context)
             if key in found:
                 parameter = _merged(found[key], parameter, context.source.at(declared.offset))

@@ -166,7 +166,13 @@ def _property(declared: Property, depth: int) -> str:
 
 
 def _method(method: Method, depth: int) -> str:
-    returns = "void" if method.returns is None else _type(method.returns, None)
+    returns = "void"
+    if method.returns is not None:
+        if method.returns.is_array:
+            raise WbemError.of(
+                WbemStatus.WBEM_E_TYPE_MISMATCH, f"MOF has no way to write that {method.name} returns an array"
+            )
+        returns = _type(method.returns.type, method.returns.class_name)
     prefix = _prefix(method.qualifiers, depth)
     heading = f"{prefix}{returns} {method.name}("
     parameters = [_parameter(p, depth + 1) for p in method.parameters.each()]

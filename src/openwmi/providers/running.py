@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from openwmi.cim import Class, Instance, Method, fold
+from openwmi.cim import INTEGER_RANGES, Class, Instance, Method, fold
 from openwmi.cim.operation import Progress
 from openwmi.errors import NotFound, WbemError
 from openwmi.providers.api import Keys, Provider
@@ -334,8 +334,9 @@ def _as_out_parameters(result: Any, method: Method, cls: Class, provider: str) -
     if out is None:
         return None
     values = dict(result) if isinstance(result, Mapping) else {} if result is None else {"ReturnValue": result}
-    if method.returns is not None and all(fold(str(name)) != "returnvalue" for name in values):
-        values["ReturnValue"] = 0
+    returns = method.returns
+    if returns is not None and all(fold(str(name)) != "returnvalue" for name in values):
+        values[returns.name] = 0 if returns.type in INTEGER_RANGES and not returns.is_array else None
     try:
         return Instance(out.shape, values)
     except (WbemError, AttributeError) as error:

@@ -44,6 +44,7 @@ from openwmi.cim import (
     Shape,
     conform,
     fold,
+    return_value,
     type_name,
 )
 from openwmi.errors import CallerError, DecodeError
@@ -398,7 +399,8 @@ def _typed_in(raw: Json, where: str, depth: int) -> tuple[str, CimType, bool, An
 def _method_out(method: Method, depth: int) -> Json:
     out: Json = {"n": method.name}
     if method.returns is not None:
-        out["r"] = method.returns.text
+        plain = method.returns == return_value(method.returns.type)
+        out["r"] = method.returns.type.text if plain else _property_out(method.returns, depth)
     _some(out, "p", [_parameter_out(p, depth) for p in method.parameters.each()])
     _some(out, "q", _qualifiers_out(method.qualifiers, depth))
     if method.origin:
@@ -412,11 +414,18 @@ def _method_in(raw: Json, where: str, depth: int) -> Method:
     return Method(
         _typed(raw.get("n"), str, f"{where}.n"),
         _named(raw, "p", f"{where}.parameters", lambda item, at: _parameter_in(item, at, depth)),
-        _type_in(raw["r"], f"{where}.returns")[0] if "r" in raw else None,
+        _returns_in(raw.get("r"), f"{where}.returns", depth),
         _qualifiers_in(raw.get("q", []), f"{where}.qualifiers", depth),
         _optional(raw, "o", where) or "",
         "i" in raw,
     )
+
+
+def _returns_in(raw: Any, where: str, depth: int) -> Property | None:
+    """What a method returns: nothing, one of the plain types by its name, or a property."""
+    if raw is None:
+        return None
+    return _property_in(raw, where, depth) if isinstance(raw, dict) else return_value(_type_in(raw, where)[0])
 
 
 def _qualifiers_out(qualifiers: Qualifiers, depth: int) -> list[Json]:

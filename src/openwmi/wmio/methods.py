@@ -62,7 +62,7 @@ def _read_method(raw: tuple[int, ...], heap: Heap, chain: tuple[str, ...]) -> Me
     return Method(
         name,
         _parameters(inputs, outputs, heap.start, field),
-        None if returned is None else returned.type,
+        returned,
         qualifiers,
         chain[origin] if origin < len(chain) - propagated else "",
         propagated,
