@@ -8,6 +8,9 @@ exclusive locking), spoken to through `sqlite3` without any layer; its rows come
 peer with each row made into a dictionary, and with the values in one JSON column: what a program that had to keep
 objects of any class would do by hand. A third column gives the rate at the small size, to show what growth costs.
 
+The tasks that begin with WQL go through the object manager, as a query of a caller in this process does: parsed,
+analysed, planned, tested again, and delivered over an event loop.
+
 Ours, theirs and both sizes take turns in short blocks, so that a machine that drifts drifts for all. Medians of the
 turns. A ratio is our rate by theirs.
 """
@@ -15,6 +18,7 @@ turns. A ratio is our rate by theirs.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import random
 import shutil
@@ -29,7 +33,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from openwmi.cim import CimType, Class, Flavor, Instance, NameMap, Property, Qualifier, identity
+from openwmi.cim.operations import CallContext, ExecQuery
+from openwmi.manager import ObjectManager
 from openwmi.repository import Condition, SqliteStore
+from openwmi.security.principals import Principal
 
 NS: Final = "root"
 BLOCK: Final = 10
@@ -88,11 +95,16 @@ class Peers:
         self.ours = SqliteStore(folder / f"ours-{size}.db")
         self.bare = bare(folder / f"bare-{size}.db")
         self.objects = bare(folder / f"objects-{size}.db")
-        self.ours.create_namespace(NS)
+        # The object manager over the same store; operations on it run in a loop of ours.
+        self.loop = asyncio.new_event_loop()
+        self.manager = ObjectManager(self.ours)
+        self.context = CallContext(principal=Principal.local_system())
+        self.loop.run_until_complete(self.manager.open())
         self.ours.put_class(NS, ITEM)
         with self.ours.transaction():
             for number in range(size):
                 self.ours.put_instance(NS, instance_of(number))
+        self.namespace = self.loop.run_until_complete(self.manager.connect(NS, self.context))
         self.grow()
         self.bare.execute(_CREATE)
         self.bare.execute("BEGIN")
@@ -115,7 +127,8 @@ class Peers:
             connection.execute("DROP TABLE grown")
 
     def close(self) -> None:
-        self.ours.close()
+        self.loop.run_until_complete(self.manager.close())
+        self.loop.close()
         self.bare.close()
         self.objects.close()
 
@@ -248,6 +261,28 @@ def select_ours(peers: Peers, keys: list[int]) -> None:
     assert list(peers.ours.instances(NS, "Bench_Item", deep=True, conditions=conditions))
 
 
+def through_manager(peers: Peers, queries: list[str]) -> None:
+    """Each query as a caller in this process asks the object manager for it."""
+
+    async def ask() -> None:
+        for query in queries:
+            operation = await peers.namespace.start(ExecQuery(query), peers.context)
+            assert await operation.collect()
+
+    peers.loop.run_until_complete(ask())
+
+
+def by_key_managed(peers: Peers, keys: list[int]) -> None:
+    through_manager(
+        peers, [f"SELECT * FROM Bench_Item WHERE DeviceID = 'DISK-{key:08}' AND Rank < 1000" for key in keys]
+    )
+
+
+def select_managed(peers: Peers, keys: list[int]) -> None:
+    enabled = "TRUE" if keys[0] % 2 == 0 else "FALSE"
+    through_manager(peers, [f"SELECT * FROM Bench_Item WHERE Rank = {keys[0] % 1000} AND Enabled = {enabled}"])
+
+
 def select_bare(peers: Peers, keys: list[int]) -> None:
     sql = "SELECT * FROM items WHERE rank = ? AND enabled = ?"
     assert peers.bare.execute(sql, (keys[0] % 1000, keys[0] % 2 == 0)).fetchall()
@@ -277,6 +312,8 @@ TASKS: Final = (
     Task("enumeration", (enumerate_ours, enumerate_bare, enumerate_object), 20_000),
     Task("query on the key", (by_key_ours, by_key_bare, by_key_object), 1000),
     Task("selective query, no index", (select_ours, select_bare, select_object), 0),
+    Task("WQL on the key", (by_key_managed, by_key_bare, by_key_object), 1000),
+    Task("WQL, selective, no index", (select_managed, select_bare, select_object), 0),
 )
 
 

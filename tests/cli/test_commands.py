@@ -73,6 +73,35 @@ def test_usage(run: Run, arguments: tuple[str, ...]) -> None:
     assert "secret" not in done.err
 
 
+@pytest.mark.parametrize(
+    ("query", "message", "line", "caret"),
+    [
+        ("SELECT * FROM Cli_Thing\nWHERE Nmae = 'x'", "Cli_Thing has no property Nmae", "WHERE Nmae = 'x'", 6),
+        ("SELECT * FROM Nothing", "there is no class Nothing", "SELECT * FROM Nothing", 14),
+        ("SELECT * FROM Cli_Thing WHERE Size > 'many'", "a number", "SELECT * FROM Cli_Thing WHERE Size > 'many'", 37),
+        ("SELECT * FROM", "the query ends", "SELECT * FROM", 13),
+        ("SELECT * FROM meta_class WHERE X = 1", "system properties only", "SELECT * FROM meta_class WHERE X = 1", 31),
+        ("ASSOCIATORS OF {Cli_Thing='x'} WHERE AssocClass = No", "no class No",
+         "ASSOCIATORS OF {Cli_Thing='x'} WHERE AssocClass = No", 50),
+        ("REFERENCES OF {Cli_Thing.X=1}", "is missing", "REFERENCES OF {Cli_Thing.X=1}", 15),
+    ],
+)  # fmt: skip
+def test_checking_a_query_that_is_wrong(here: Run, query: str, message: str, line: str, caret: int) -> None:
+    done = here("query", "--check", query)
+    assert (done.status, done.out) == (1, "")
+    first, shown, mark = done.err.splitlines()
+    assert message in first
+    assert (shown, mark) == (line, " " * caret + "^")
+
+
+def test_checking_a_query_does_not_run_it(here: Run) -> None:
+    put(here, "Name=a")
+    for query in ("SELECT * FROM Cli_Thing", "ASSOCIATORS OF {Cli_Thing='none'}", "SELECT * FROM meta_class"):
+        assert here("query", "--check", query) == here("query", "--check", "SELECT Name FROM Cli_Thing")
+        assert here("query", "--check", query).status == 0
+        assert here("query", "--check", query).out == ""
+
+
 def test_put_get_query_delete(here: Run) -> None:
     put(here, "Name=a", "Size=0x10", f"Big={2**64 - 1}", "Loud=yes", "When=20260101000000.000000+000", "Ratio=.5")
     put(here, "Name=b", 'Tags:=["x", null]', "Ratio:=null")

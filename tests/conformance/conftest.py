@@ -27,6 +27,8 @@ class Suite_Derived : Suite_Thing { boolean Extra; };
 class Suite_Pair { [key] uint32 Left; [key] string Right; };
 [singleton] class Suite_Only { string Text; };
 [abstract] class Suite_Abstract { [key] string Name; };
+[association] class Suite_Link { [key] Suite_Thing ref Upper; [key] object ref Lower; uint32 Weight; };
+[association] class Suite_StrongLink : Suite_Link { };
 """
 
 
@@ -42,6 +44,8 @@ class Gauges(Provider):
         [implemented] uint32 Add([in, ID(0)] sint32 Amount, [out, ID(1)] sint32 Total);
         [implemented, static] uint32 Count([out, ID(0)] uint32 Number);
     };
+    [association, dynamic, provider("Suite Gauges")]
+    class Suite_GaugePair { [key] Suite_Gauge ref One; [key] Suite_Gauge ref Other; };
     """
 
     def __init__(self) -> None:
@@ -53,6 +57,9 @@ class Gauges(Provider):
         return {"Name": keys["Name"], "Value": self._value(keys), "Context": None if seen is None else str(seen)}
 
     def enumerate_instances(self, call: ProviderCall) -> Any:
+        if call.cls.name == "Suite_GaugePair":
+            yield {"One": 'Suite_Gauge.Name="a"', "Other": 'Suite_Gauge.Name="b"'}
+            return
         for name, value in self.values.items():
             yield {"Name": name, "Value": value}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from openwmi.cim import Instance, TypedValue
-from openwmi.cim.operations import EnumerateInstances, ExecQuery, Flags, Request
+from openwmi.cim.operations import CallingMode, EnumerateClasses, EnumerateInstances, ExecQuery, Flags, Request
 from openwmi.errors import WbemError
 from openwmi.manager import Namespace, ObjectManager
 from openwmi.manager.families import Merger
@@ -124,11 +124,17 @@ async def test_a_context_that_is_wrong_fails_at_once(cimv2: Namespace) -> None:
     assert caught.value.status == WbemStatus.WBEM_E_INVALID_CONTEXT
 
 
-@pytest.mark.requirement("WMI-3.1.4.3.16-07", "WMI-3.1.4.3.16-08", "WMI-3.1.4.3.18-07", "WMI-3.1.4.3.18-08")
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.16-07", "WMI-3.1.4.3.16-08", "WMI-3.1.4.3.18-07", "WMI-3.1.4.3.18-08", "WMI-3.1.4.3.17-07",
+    "WMI-3.1.4.3.17-08", "WMI-3.1.4.3.19-07", "WMI-3.1.4.3.19-08",
+)  # fmt: skip
+@pytest.mark.parametrize("mode", list(CallingMode))
 @pytest.mark.parametrize(
     "request_", [EnumerateInstances("Named"), ExecQuery("SELECT Id FROM Named"), ExecQuery("SELECT * FROM Named")]
 )
-async def test_amended_qualifiers(cimv2: Namespace, manager: ObjectManager, request_: Request) -> None:
+async def test_amended_qualifiers(
+    cimv2: Namespace, manager: ObjectManager, request_: Request, mode: CallingMode
+) -> None:
     """They come with the instances' class if they are asked for, also where only some properties are."""
     await manager.compile_mof(
         """
@@ -142,8 +148,54 @@ async def test_amended_qualifiers(cimv2: Namespace, manager: ObjectManager, requ
         "root", context(),
     )  # fmt: skip
     for flags, described in ((0, False), (Flags.USE_AMENDED_QUALIFIERS, True)):
-        [found] = await run(cimv2, request_, context(flags=flags))
+        [found] = await run(cimv2, request_, context(flags=flags, mode=mode))
         assert isinstance(found, Instance)
         assert found["Id"] == "n"
         assert ("Description" in found.cls.properties["Id"].qualifiers) is described
         assert list(found) == (["Id"] if "SELECT Id" in str(request_) else ["Id", "Text"])
+
+
+# -- flags, and providers that cannot enumerate
+
+
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.10-08", "WMI-3.1.4.3.11-06", "WMI-3.1.4.3.16-05", "WMI-3.1.4.3.17-05", "WMI-3.1.4.3.18-05",
+    "WMI-3.1.4.3.19-05",
+)  # fmt: skip
+@pytest.mark.parametrize("mode", list(CallingMode))
+@pytest.mark.parametrize(
+    "request_", [EnumerateClasses("Top"), EnumerateInstances("Kept"), ExecQuery("SELECT * FROM Kept")]
+)
+async def test_any_combination_of_the_flags_is_valid(cimv2: Namespace, request_: Request, mode: CallingMode) -> None:
+    """FORWARD_ONLY is about enumerators, which an asynchronous call has not got."""
+    allowed = int(request_.FLAGS) | mode.value
+    if mode is CallingMode.ASYNCHRONOUS:
+        allowed &= ~int(Flags.FORWARD_ONLY)
+    bits = [1 << at for at in range(32) if allowed >> at & 1]
+    for chosen in range(1 << len(bits)):
+        flags = sum(bit for at, bit in enumerate(bits) if chosen >> at & 1)
+        operation = await cimv2.start(request_, context(flags=flags, mode=mode))
+        assert await operation.collect(), hex(flags)
+
+
+class Mute(Provider):
+    """Gets one object, and cannot say which there are."""
+
+    name = "Mute"
+    mof = """[dynamic, provider("Mute")] class Muted { [key] string Id; };"""
+
+    def get_instance(self, call: ProviderCall, keys: Any) -> Any:
+        return {"Id": keys["Id"]}
+
+
+@pytest.mark.requirement("WMI-3.1.4.3.16-24", "WMI-3.1.4.3.16-25", "WMI-3.1.4.3.17-25", "WMI-3.1.4.3.17-26")
+@pytest.mark.parametrize("mode", list(CallingMode))
+@pytest.mark.parametrize("request_", [EnumerateInstances("Muted"), ExecQuery("SELECT * FROM Muted")])
+async def test_a_provider_that_cannot_enumerate(
+    cimv2: Namespace, manager: ObjectManager, request_: Request, mode: CallingMode
+) -> None:
+    await manager.register(Mute)
+    operation = await cimv2.start(request_, context(mode=mode))
+    assert (await operation.wait()).status == WbemStatus.WBEM_E_PROVIDER_NOT_CAPABLE
+    [found] = await run(cimv2, ExecQuery("SELECT * FROM Muted WHERE Id = 'x'"), context(mode=mode))
+    assert str(found["__RELPATH"]) == 'Muted.Id="x"'  # type: ignore[index]

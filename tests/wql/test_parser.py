@@ -464,3 +464,31 @@ def test_places_of_the_names_in_association_queries() -> None:
     assert {name: query.text[at] for name, at in query.offsets.items()} == {
         "path": "A", "association_class": "B", "result_class": "C"
     }  # fmt: skip
+
+
+@pytest.mark.requirement(
+    "WMI-2.2.1.2-01", "WMI-2.2.1.2-02", "WMI-2.2.1.2-03", "WMI-2.2.1.2-06", "WMI-2.2.1.2-07", "WMI-2.2.1.2-08",
+    "WMI-2.2.1.2-13", "WMI-2.2.1.2-15",
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("* FROM E WITHIN 5", 0, "SELECT"),
+        ("SELECT A B FROM E WITHIN 5", 9, "expected FROM"),
+        ("SELECT * E WITHIN 5", 9, "expected FROM"),
+        ("SELECT * FROM WITHIN 5", 21, "end of the query"),
+        ("SELECT * FROM E WITHIN WHERE A = 1", 23, "a number of seconds"),
+        ("SELECT * FROM E WITHIN", 22, "a number of seconds"),
+        ("SELECT * FROM E WITHIN '5'", 23, "a number of seconds"),
+        ("SELECT * FROM E WITHIN -1", 23, "0 to 4,294,967,295 seconds"),
+        ("SELECT * FROM E GROUP BY A", 22, "expected WITHIN"),
+        ("SELECT * FROM E GROUP WITHIN BY A", 29, "a number of seconds"),
+        ("SELECT * FROM E GROUP WITHIN 5 BY", 33, "the name of a property"),
+        ("SELECT * FROM E GROUP WITHIN 5 HAVING", 37, "a property or a constant"),
+    ],
+)
+def test_mistakes_in_event_queries(text: str, place: int, message: str) -> None:
+    with pytest.raises(WqlError) as caught:
+        parse(text)
+    assert caught.value.position == place
+    assert message in caught.value.message

@@ -56,7 +56,12 @@ _CHANGE_FLAGS = {Change.BOTH: 0, Change.CREATE: int(Flags.CREATE_ONLY), Change.U
 
 
 def query(
-    text: Annotated[str, typer.Argument(metavar="QUERY", help="WQL: SELECT ... FROM ... WHERE ...")],
+    text: Annotated[
+        str, typer.Argument(metavar="QUERY", help="WQL: SELECT ..., ASSOCIATORS OF {...} or REFERENCES OF {...}.")
+    ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Do not run it: say whether it is right, and if not, where.")
+    ] = False,
     host: Host = None,
     user: User = None,
     password_file: PasswordFile = None,
@@ -66,11 +71,12 @@ def query(
     json: Json = False,
 ) -> None:
     """Show what a query selects."""
-    with (
-        open_session(host, user, password_file, repository, namespace, timeout) as session,
-        session.query(text) as found,
-    ):
-        (write_objects_as_json if json else write_objects)(found)
+    with open_session(host, user, password_file, repository, namespace, timeout) as session:
+        if check:
+            session.check_query(text)
+            return
+        with session.query(text) as found:
+            (write_objects_as_json if json else write_objects)(found)
 
 
 def get(

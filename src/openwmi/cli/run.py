@@ -9,6 +9,7 @@ import sys
 from openwmi.cli.app import app
 from openwmi.errors import Error
 from openwmi.mof import MofError, MofErrors
+from openwmi.wql import WqlError
 
 __all__ = ["run"]
 
@@ -48,6 +49,8 @@ def _run(arguments: list[str]) -> int:
 def _sentence(error: Exception) -> str:
     if isinstance(error, MofError | MofErrors):
         return str(error)  # one place a paragraph, with the line and a caret
+    if isinstance(error, WqlError) and error.text:
+        return f"openwmi: {' '.join(error.message.split())}\n{error.excerpt}"
     if isinstance(error, Error):
         return "openwmi: " + " ".join(str(error).split())
     what = " ".join(str(error).split())

@@ -15,7 +15,7 @@ import functools
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from types import EllipsisType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from openwmi.cim import Class, ObjectPath, TypedValue, fold
 from openwmi.cim.operations import CallContext, Namespaces, Operations, Principal
@@ -26,8 +26,22 @@ from openwmi.client.verbs import Verbs
 from openwmi.errors import WbemError
 from openwmi.mof import IncludeReader, Source
 from openwmi.status import WbemStatus
+from openwmi.wql import (
+    SchemaQuery,
+    SelectQuery,
+    analyse,
+    analyse_associations,
+    analyse_schema,
+    class_names,
+    parse,
+)
 
 __all__ = ["AsyncSession"]
+
+_NO_CLASS: Final = frozenset(
+    {WbemStatus.WBEM_E_NOT_FOUND, WbemStatus.WBEM_E_INVALID_CLASS, WbemStatus.WBEM_E_INVALID_OBJECT_PATH}
+)
+"""What a server says where there is no class of a name."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -99,6 +113,25 @@ class AsyncSession:
         if parsed.is_instance:
             return await self.get_instance(parsed)
         return await self.get_class(str(parsed))
+
+    async def check_query(self, query: str, *parameters: Any) -> None:
+        """Raises `WqlError`, with the place, if a query is wrong: what it says, or what it names. It is not run."""
+        parsed = parse(query, parameters)
+        classes = {fold(name): await self._class_or_none(name) for name, _ in class_names(parsed)}
+        if isinstance(parsed, SelectQuery):
+            analyse(parsed, classes[fold(parsed.class_name)])
+        elif isinstance(parsed, SchemaQuery):
+            analyse_schema(parsed)
+        else:
+            analyse_associations(parsed, classes)
+
+    async def _class_or_none(self, name: str) -> Class | None:
+        try:
+            return await self.get_class(name)
+        except WbemError as error:
+            if error.status not in _NO_CLASS:
+                raise
+            return None
 
     async def subscribe(self, query: str) -> AsyncOperation[Instance]:
         """Events are not there yet: WBEM_E_NOT_SUPPORTED."""

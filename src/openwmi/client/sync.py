@@ -163,6 +163,7 @@ class Session(Facade[AsyncSession]):
     enumerate_instances = blocking(AsyncSession.enumerate_instances, Operation)
     query_instances = blocking(AsyncSession.query_instances, Operation)
     query = blocking(AsyncSession.query, Operation)
+    check_query = blocking(AsyncSession.check_query)
     associators = blocking(AsyncSession.associators, Operation)
     references = blocking(AsyncSession.references, Operation)
     create_instance = blocking(AsyncSession.create_instance)

@@ -44,7 +44,7 @@ from openwmi.errors import (
     WbemError,
 )
 from openwmi.status import WbemStatus
-from openwmi.wql import AssociatorsQuery, ReferencesQuery, parse
+from openwmi.wql import AssociatorsQuery, ReferencesQuery, WqlError, parse
 
 if TYPE_CHECKING:
     from openwmi.client.session import AsyncSession
@@ -116,7 +116,7 @@ class Verbs:
         """
         path, namespace = _parsed(target)
         query = AssociatorsQuery(
-            path.relative,
+            path,
             association_class,
             result_class,
             result_role,
@@ -143,17 +143,19 @@ class Verbs:
         """
         path, namespace = _parsed(target)
         keys_only = options.get("keys_only", False)
-        query = ReferencesQuery(
-            path.relative, result_class, role, required_qualifier, keys_only, schema_only=path.is_class
-        )
+        query = ReferencesQuery(path, result_class, role, required_qualifier, keys_only, schema_only=path.is_class)
         return await self._associations(query, options, namespace)
 
     async def _associations(
         self, query: AssociatorsQuery | ReferencesQuery, options: OperationOptions, namespace: str | None
     ) -> AsyncOperation[Instance]:
         text = str(query)
-        if parse(text) != query:
-            # A path may hold what braces cannot.
+        try:
+            understood = parse(text)
+        except WqlError:
+            understood = None
+        if understood != query:
+            # The name of a machine may hold what braces cannot.
             raise InvalidObjectPath(f"{query.path} cannot stand in a query")
         options = options.copy()
         options.pop("keys_only", None)  # the query says it

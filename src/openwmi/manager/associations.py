@@ -29,7 +29,7 @@ from openwmi.manager.families import Merger, family
 from openwmi.manager.instances import Wanted, enumerate_class, find_instance
 from openwmi.manager.job import Job, Producer, instance_path
 from openwmi.manager.localization import for_caller
-from openwmi.manager.partial import PartialGet
+from openwmi.manager.partial import PartialGet, forwarded
 from openwmi.manager.views import Views, partial_names
 from openwmi.repository import Condition
 from openwmi.security.access import AccessRight
@@ -58,16 +58,19 @@ _LOOSE: Final = frozenset(
 def start(job: Job[ExecQuery], query: AssociationQuery) -> Producer:
     """The checks before the operation starts: the path leads to an object in this namespace."""
     job.path(str(query.path))
-    return lambda operation: _answer(job, query, operation)
+    partial = _KEYS_ONLY if query.keys_only else PartialGet.of(job)
+    return lambda operation: _answer(forwarded(job), query, partial, operation)
 
 
-async def _answer(job: Job[ExecQuery], query: AssociationQuery, operation: Operation) -> None:
+async def _answer(
+    job: Job[ExecQuery], query: AssociationQuery, partial: PartialGet | None, operation: Operation
+) -> None:
     plan = await job.in_store(_plan, job, query)
     if query.schema_only:
         await operation.deliver(await job.in_store(_schema, job, plan))
         return
     source = await _source(job, plan, operation)
-    results = _Results(job, plan, operation)
+    results = _Results(job, plan, Views(job, partial_names(partial)), operation)
     classes: list[Class] = await job.in_store(_association_classes, job, plan)
     merger = Merger(cls for cls in classes if plan.roles(cls, source.cls))
     for cls in merger.classes:
@@ -77,7 +80,7 @@ async def _answer(job: Job[ExecQuery], query: AssociationQuery, operation: Opera
             if isinstance(query, ReferencesQuery):
                 await results.deliver(associations)
             else:
-                await results.deliver(await _ends(job, plan, associations, source, operation))
+                await results.deliver(await _ends(job, plan, associations, source, partial, operation))
 
 
 def _plan(job: Job[ExecQuery], query: AssociationQuery) -> AssociationPlan:
@@ -227,6 +230,7 @@ async def _ends(
     plan: AssociationPlan,
     associations: Iterable[Instance],
     source: _Source,
+    partial: PartialGet | None,
     operation: Operation,
 ) -> list[CimObject]:
     """What is at the other ends of the associations."""
@@ -236,18 +240,17 @@ async def _ends(
         named = (plan.ends(association.cls, r) for r in roles if source.is_named_by(association.get(r.name)))
         for end in next(filter(None, named), ()):
             try:
-                found.append(await _object(job, plan, association.get(end.name), operation))
+                found.append(await _object(job, association.get(end.name), partial, operation))
             except WbemError as error:
                 if error.status not in _LOOSE:
                     raise
     return found
 
 
-async def _object(job: Job[ExecQuery], plan: AssociationPlan, reference: Any, operation: Operation) -> CimObject:
+async def _object(job: Job[ExecQuery], reference: Any, partial: PartialGet | None, operation: Operation) -> CimObject:
     there, path, classes = await job.in_store(_located, job, reference)
     if path.is_class:
         return job.manager.located(classes[0])
-    partial = _KEYS_ONLY if plan.query.keys_only else None
     return await find_instance(there, path, path.bind(classes[0]), classes, operation, partial)
 
 
@@ -272,13 +275,13 @@ def _located(job: Job[ExecQuery], reference: Any) -> tuple[Job[ExecQuery], Objec
 class _Results:
     """What comes of the objects that were found: themselves, their keys, or their classes."""
 
-    def __init__(self, job: Job[ExecQuery], plan: AssociationPlan, operation: Operation) -> None:
+    def __init__(self, job: Job[ExecQuery], plan: AssociationPlan, views: Views, operation: Operation) -> None:
         self._job = job
         self._plan = plan
         self._operation = operation
         self._classes_only = plan.query.class_definitions_only or job.has(Flags.PROTOTYPE)
         self._classes: set[tuple[str, str]] = set()
-        self._views = Views(job, partial_names(_KEYS_ONLY if plan.query.keys_only else None))
+        self._views = views
 
     async def deliver(self, found: Sequence[CimObject]) -> None:
         """Delivers those that the query accepts."""

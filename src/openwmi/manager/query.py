@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from openwmi.cim import CimType, Class, Instance, NameMap, Qualifier, fold, is_system_name
+from openwmi.cim import CimType, Class, Instance, NameMap, Qualifier, fold
 from openwmi.cim.operation import Operation
 from openwmi.cim.operations import ExecQuery, Flags
 from openwmi.errors import InvalidParameter, WbemError
@@ -21,7 +21,8 @@ from openwmi.manager.families import Merger, family
 from openwmi.manager.instances import Wanted, enumerate_class, takes_queries
 from openwmi.manager.job import Job, Producer, check_length, instance_path
 from openwmi.manager.localization import for_caller
-from openwmi.manager.views import Names, Views, all_names
+from openwmi.manager.partial import PartialGet, forwarded
+from openwmi.manager.views import Names, Views, partial_names
 from openwmi.providers.running import Batches
 from openwmi.repository import Condition
 from openwmi.status import WbemStatus
@@ -66,7 +67,7 @@ def start(job: Job[ExecQuery]) -> Producer:
     except WqlError as error:
         raise error.as_wbem_error() from error
     if isinstance(query, SelectQuery):
-        return lambda operation: _select(job, query, operation)
+        return _start_select(job, query)
     if isinstance(query, SchemaQuery):
         return lambda operation: _schema(job, query, operation)
     return associations.start(job, query)
@@ -75,12 +76,26 @@ def start(job: Job[ExecQuery]) -> Producer:
 # -- data queries
 
 
-async def _select(job: Job[ExecQuery], query: SelectQuery, operation: Operation) -> None:
-    plan, merger = await job.in_store(_plan, job, query)
+def _start_select(job: Job[ExecQuery], query: SelectQuery) -> Producer:
+    """Plans here, where the schema is at hand; what that finds wrong is the operation's failure."""
+    try:
+        plan = analyse(query, job.static.find_class(query.class_name))
+    except WqlError as error:
+        failure = error.as_wbem_error()
+        return lambda operation: _fail(failure)
     if job.has(Flags.PROTOTYPE):
-        await operation.deliver([job.manager.located(_prototype(plan))])
-        return
-    views = Views(job, _names(job, plan))
+        prototype = job.manager.located(_prototype(plan))
+        return lambda operation: operation.deliver([prototype])
+    merger = Merger(filter(plan.concerns, family(job, plan.cls)))
+    names = _names(job, plan, PartialGet.of(job))
+    return lambda operation: _select(forwarded(job), plan, merger, Views(job, names), operation)
+
+
+async def _fail(failure: WbemError) -> None:
+    raise failure
+
+
+async def _select(job: Job[ExecQuery], plan: SelectPlan, merger: Merger, views: Views, operation: Operation) -> None:
     for cls in merger.classes:
         async for batch in _candidates(job, plan, cls, operation):
             matching = await _matching(batch, plan.predicate)
@@ -98,15 +113,6 @@ async def _matching(batch: Sequence[Instance], predicate: Callable[[Instance], b
             await asyncio.sleep(0)
             until = time.monotonic() + _SLICE
     return found
-
-
-def _plan(job: Job[ExecQuery], query: SelectQuery) -> tuple[SelectPlan, Merger]:
-    cls = job.static.find_class(query.class_name)
-    try:
-        plan = analyse(query, cls)
-    except WqlError as error:
-        raise error.as_wbem_error() from error
-    return plan, Merger(filter(plan.concerns, family(job, plan.cls)))
 
 
 async def _candidates(job: Job[ExecQuery], plan: SelectPlan, cls: Class, operation: Operation) -> Batches:
@@ -144,16 +150,18 @@ def _pinned_keys(plan: SelectPlan, cls: Class) -> dict[str, Any] | None:
         return None  # no object has such a key; the predicate finds that out
 
 
-def _names(job: Job[ExecQuery], plan: SelectPlan) -> Names:
-    """The properties that the query selects; with WBEM_FLAG_ENSURE_LOCATABLE the keys, too."""
+def _names(job: Job[ExecQuery], plan: SelectPlan, partial: PartialGet | None) -> Names:
+    """The properties that the query selects, of them those that the context asks for; the keys, too, if it does, and
+    with WBEM_FLAG_ENSURE_LOCATABLE.
+    """
     if plan.projection is None:
-        return all_names
-    selected = plan.projection
-    locatable = job.has(Flags.ENSURE_LOCATABLE)
+        return partial_names(partial)
+    selected = set(map(fold, plan.projection))
+    with_keys = job.has(Flags.ENSURE_LOCATABLE) or partial is not None
 
-    def names(cls: Class) -> set[str]:
-        found = {name for name in selected if not is_system_name(name) or name in cls.properties}
-        return found.union(key.name for key in cls.keys) if locatable else found
+    def names(cls: Class) -> list[str]:
+        wanted = selected if partial is None else selected & partial.wanted(cls)
+        return [p.name for p in cls.properties.each() if fold(p.name) in wanted or (with_keys and p.is_key)]
 
     return names
 

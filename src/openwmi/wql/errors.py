@@ -38,6 +38,7 @@ class WqlError(SyntaxProblem):
         column = self.position - begin
         start = max(0, column - _EXCERPT // 2)
         shown = line[start : start + _EXCERPT]
+        shown = "".join(c if c == "\t" or c.isprintable() else "?" for c in shown)
         # Tabs stay tabs under a tab, so that the caret stands where a terminal puts the character.
         indent = "".join("\t" if c == "\t" else " " for c in shown[: column - start])
         return f"{shown}\n{indent}^"

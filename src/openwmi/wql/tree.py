@@ -294,7 +294,7 @@ def _clauses(query: ReferencesQuery | AssociatorsQuery) -> str:
         value = getattr(query, name)
         if value is True:
             words.append(word)
-        elif value:
+        elif isinstance(value, str):
             words.append(f"{word} = {value if is_identifier(value) else quote(value)}")
     return " WHERE " + " ".join(words) if words else ""
 

@@ -10,8 +10,14 @@ from openwmi.providers.api import Provider
 from openwmi.providers.host.computersystem import HostComputerSystem
 from openwmi.providers.host.operatingsystem import HostOperatingSystem
 from openwmi.providers.host.processes import HostProcesses
+from openwmi.providers.host.systemprocesses import HostSystemProcesses
 
-__all__ = ["HOST_PROVIDERS", "HostComputerSystem", "HostOperatingSystem", "HostProcesses"]
+__all__ = ["HOST_PROVIDERS", "HostComputerSystem", "HostOperatingSystem", "HostProcesses", "HostSystemProcesses"]
 
-HOST_PROVIDERS: Final[tuple[type[Provider], ...]] = (HostProcesses, HostOperatingSystem, HostComputerSystem)
+HOST_PROVIDERS: Final[tuple[type[Provider], ...]] = (
+    HostProcesses,
+    HostOperatingSystem,
+    HostComputerSystem,
+    HostSystemProcesses,
+)
 """What a server registers to show its own machine."""
