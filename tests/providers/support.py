@@ -8,7 +8,7 @@ from openwmi.cim import Class
 from openwmi.cim.operations import CallContext
 from openwmi.mof import compile_mof
 from openwmi.providers import Provider, ProviderCall
-from openwmi.providers.running import ProviderRunner
+from openwmi.providers.running import ThreadRunner
 from openwmi.providers.threads import WorkerThreads
 from openwmi.security.principals import Principal
 
@@ -44,9 +44,9 @@ def call(**more: Any) -> ProviderCall:
     return ProviderCall(LAMP, context, server="HOST", **more)
 
 
-def runner(provider: Provider, *, deadline: float | None = 30, threads: int = 4) -> ProviderRunner:
+def runner(provider: Provider, *, deadline: float | None = 30, threads: int = 4) -> ThreadRunner:
     """A provider, loaded."""
-    return ProviderRunner(provider, "Test", deadline=deadline, threads=WorkerThreads("test", threads))
+    return ThreadRunner(provider, "Test", deadline=deadline, threads=WorkerThreads("test", threads))
 
 
 def nobody(*_: object) -> None:

@@ -9,7 +9,8 @@ import pytest
 from openwmi.cim import TypedValue
 from openwmi.errors import ConfigurationError, WbemError
 from openwmi.providers import Provider
-from openwmi.providers.registry import ARCHITECTURE, ProviderTable
+from openwmi.providers.registry import ARCHITECTURE, ProviderEntry, ProviderTable
+from openwmi.providers.running import ThreadRunner
 from openwmi.status import WbemStatus
 
 E = WbemStatus
@@ -27,6 +28,14 @@ class Named(Provider):
 
     def close(self) -> None:
         self.closes += 1
+
+
+CIMV2 = "root\\cimv2"
+
+
+def provider_of(entry: ProviderEntry) -> Provider:
+    assert isinstance(entry.loaded, ThreadRunner)
+    return entry.loaded.provider
 
 
 def values(**context: Any) -> dict[str, TypedValue]:
@@ -57,10 +66,10 @@ def test_the_architecture_that_is_found(
         table.register(Named, architecture=architecture)
     if found is None:
         with pytest.raises(WbemError) as caught:
-            table.find("named", values(**context))
+            table.find("named", values(**context), CIMV2)
         assert caught.value.status == E.WBEM_E_PROVIDER_LOAD_FAILURE
     else:
-        assert table.find("NAMED", values(**context)).architecture == found
+        assert table.find("NAMED", values(**context), CIMV2).architecture == found
 
 
 @pytest.mark.parametrize("architecture", [0, 16, 128, -32, "32", True, 64.5])
@@ -68,15 +77,15 @@ def test_an_architecture_that_is_none(architecture: Any) -> None:
     table = ProviderTable()
     table.register(Named)
     with pytest.raises(WbemError) as caught:
-        table.find("Named", values(ProviderArchitecture=architecture))
+        table.find("Named", values(ProviderArchitecture=architecture), CIMV2)
     assert caught.value.status == E.WBEM_E_INVALID_PARAMETER
 
 
 def test_registering() -> None:
     table = ProviderTable()
     table.register(Named)
-    assert "NAMED" in table
-    assert "Other" not in table
+    assert table.has("NAMED", CIMV2)
+    assert not table.has("Other", CIMV2)
     table.register(Named, "Other")
     assert [entry.name for entry in table] == ["Named", "Other"]
     for factory, more in ((Named, {}), (Provider, {}), (Named, {"name": "x", "architecture": 16})):
@@ -90,7 +99,7 @@ async def test_a_provider_is_loaded_once_when_it_is_needed() -> None:
     assert entry.loaded is None
     runners = await asyncio.gather(*(entry.load() for _ in range(5)))
     assert len({id(runner) for runner in runners}) == 1
-    provider = entry.loaded
+    provider = provider_of(entry)
     assert isinstance(provider, Named)
     assert (provider.loads, provider.closes) == (1, 0)
     await table.close()
@@ -112,7 +121,7 @@ async def test_loading_is_tried_again() -> None:
     assert caught.value.status == E.WBEM_E_PROVIDER_LOAD_FAILURE
     await entry.load()
     assert len(attempts) == 2
-    assert isinstance(entry.loaded, Named)
+    assert isinstance(provider_of(entry), Named)
     await entry.close()
 
 
@@ -151,7 +160,8 @@ async def test_giving_up_waiting_does_not_spoil_the_loading() -> None:
     second = asyncio.create_task(entry.load())
     first.cancel()
     go.set()
-    assert isinstance((await second).provider, Slow)
+    await second
+    assert isinstance(provider_of(entry), Slow)
     await entry.close()
 
 

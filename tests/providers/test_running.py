@@ -13,7 +13,7 @@ from openwmi.cim import Instance
 from openwmi.cim.operation import Progress
 from openwmi.errors import AccessDenied, NotFound, WbemError
 from openwmi.providers import PENDING, Provider, ProviderCall, method
-from openwmi.providers.running import Batches, ProviderRunner
+from openwmi.providers.runner import Batches, ProviderRunner
 from openwmi.status import WbemStatus
 from tests.providers.support import LAMP, call, nobody, runner
 

@@ -106,23 +106,18 @@ def _counts(deletion: _Deletion, static: Instance) -> bool:
 
 async def _given_provider(job: Job[DeleteInstance], cls: Class) -> None:
     """SupportsDelete of the provider of the class that the path names."""
-    entry = job.entry(cls)
+    runner = await job.runner(cls)
     try:
-        runner = await entry.load()
-        if not runner.provider.supports_delete:
-            raise WbemError.of(
-                WbemStatus.WBEM_E_PROVIDER_NOT_CAPABLE, f"the provider {entry.name} cannot delete {cls.name}"
-            )
+        runner.need("delete_instance")
     except WbemError as error:
-        raise job.failed(error, entry.name) from error
+        raise job.failed(error, runner.name) from error
 
 
 async def _call(job: Job[DeleteInstance], cls: Class, keys: dict[str, Any], operation: Operation) -> WbemError | None:
     """Has the provider of one class delete its part; its failure, if it fails."""
     call = job.call(cls, instance_path(cls, keys))
     try:
-        entry = job.entry(cls)
-        runner = await entry.load()
+        runner = await job.runner(cls)
         await runner.delete(call, keys, operation.report)
     except WbemError as error:
         _log.info("%s: the provider of %s did not delete it: %s", call.path, cls.name, error)

@@ -29,17 +29,25 @@ _MOST_TEXT: Final = 4096
 
 
 def extended_status(
-    cls: Class, request: Request, error: WbemError, *, provider: str = NO_PROVIDER, namespace: str | None = None
+    cls: Class,
+    request: Request,
+    error: WbemError,
+    *,
+    provider: str = NO_PROVIDER,
+    namespace: str | None = None,
+    trace: str = "",
 ) -> Instance:
     """The error object for `error`; `cls` is the class `__ExtendedStatus`.
 
     What a provider set in an object of its own is kept: StatusCode and Description are its business, the other
-    three properties WMI's.
+    three properties WMI's. `trace` is where a provider's code failed; its end, which says most, goes behind the text.
     """
     if error.extended is not None:
         made = error.extended.copy()
     else:
         description = (error.detail or describe(error.status))[:_MOST_TEXT]
+        if trace:
+            description = f"{description}\n\n{trace[-_MOST_TEXT:]}"
         made = Instance(cls, {"StatusCode": error.status, "Description": description}, namespace=namespace)
     about = {"Operation": request.METHOD, "ParameterInfo": _parameters(request), "ProviderName": provider}
     for name, value in about.items():

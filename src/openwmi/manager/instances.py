@@ -21,18 +21,15 @@ from openwmi.manager.localization import for_caller, instance_for_caller, refuse
 from openwmi.manager.partial import PartialGet, PartialPut, forwarded
 from openwmi.manager.rights import need_to_write
 from openwmi.manager.views import Views, partial_names
-from openwmi.providers.registry import ProviderEntry
-from openwmi.providers.running import Batches, ProviderRunner
+from openwmi.providers.runner import Batches, ProviderRunner
 from openwmi.repository import Condition
 from openwmi.status import WbemStatus
 
 __all__ = [
     "Wanted", "enumerate_class", "find_instance", "put_flags", "start_enumeration", "start_get", "start_put",
-    "takes_queries",
 ]  # fmt: skip
 
 _PAGE: Final = 256
-_QUERY_LEVELS: Final = frozenset({"wql:unaryselect", "wql:v1providerdefined", "wql:references", "wql:associators"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +107,7 @@ async def find_instance(
         if cls.provider is None or cls.is_abstract:
             continue
         try:
-            runner = await _entry_to_get(job, cls).load()
+            runner = await _runner_to_get(job, cls)
             wanted = None if partial is None else partial.wanted(cls)
             return await runner.get(job.call(cls, instance_path(cls, keys), wanted), keys, operation.report)
         except WbemError as error:
@@ -121,13 +118,14 @@ async def find_instance(
     raise failures[-1] if failures else NotFound(f"{path} does not exist")
 
 
-def _entry_to_get(job: Job[Any], cls: Class) -> ProviderEntry:
+async def _runner_to_get(job: Job[Any], cls: Class) -> ProviderRunner:
     """3.1.4.3.4 has a code of its own for a provider that is not in the table, WBEM_E_PROVIDER_NOT_FOUND; one that is
     there, but not for the architecture that is required, is what 3.1.4 says it is.
     """
-    if cls.provider not in job.manager.providers:
+    await job.manager.registrations.review()
+    if not job.manager.providers.has(cls.provider or "", job.namespace):
         raise WbemError.of(WbemStatus.WBEM_E_PROVIDER_NOT_FOUND, f"there is no provider named {cls.provider}")
-    return job.entry(cls)
+    return await job.runner(cls)
 
 
 # -- CreateInstanceEnum
@@ -162,11 +160,10 @@ async def enumerate_class(job: Job[Any], cls: Class, operation: Operation, wante
             if len(batch) < _PAGE:
                 break
         return
-    entry = job.entry(cls)
+    runner = await job.runner(cls)
     try:
-        runner = await entry.load()
         batches: Batches | None = None
-        if takes_queries(runner):
+        if runner.supports("query_instances"):
             for query in wanted.queries:
                 call = job.call(cls, None, wanted.properties)
                 batches = await _queried(runner.query(call, query, operation.report))
@@ -180,13 +177,7 @@ async def enumerate_class(job: Job[Any], cls: Class, operation: Operation, wante
         finally:
             await batches.aclose()
     except WbemError as error:
-        raise job.failed(error, entry.name) from error
-
-
-def takes_queries(runner: ProviderRunner) -> bool:
-    """Whether QuerySupportLevels says that queries are for the provider (3.1.1, 3.1.4.3.18)."""
-    levels = set(map(fold, runner.provider.query_support_levels))
-    return runner.provider.supports("query_instances") and not levels.isdisjoint(_QUERY_LEVELS)
+        raise job.failed(error, runner.name) from error
 
 
 async def _queried(batches: Batches) -> Batches | None:
@@ -254,12 +245,11 @@ async def _put(
     if cls.provider is None:
         stored: Instance = await job.in_store(lambda: job.static.put(instance, create=create, update=update))
         return str(stored.relative_path)
-    entry = job.entry(cls)
     fitted = await job.in_store(job.static.fitted, instance)
     path = fitted.relative_path
+    runner = await job.runner(cls)
     try:
-        runner = await entry.load()
         await runner.put(job.call(cls, path), fitted, operation.report)
     except WbemError as error:
-        raise job.failed(error, entry.name) from error
+        raise job.failed(error, runner.name) from error
     return "" if path is None else str(path)

@@ -22,7 +22,7 @@ from openwmi.errors import (
 )
 from openwmi.manager.static import StaticObjects
 from openwmi.providers.call import ProviderCall
-from openwmi.providers.registry import ProviderEntry
+from openwmi.providers.runner import ProviderFailure, ProviderRunner
 from openwmi.security.access import AccessRight
 from openwmi.security.descriptor import Acl
 from openwmi.status import WbemStatus
@@ -126,10 +126,18 @@ class Job(Generic[R]):
 
     # -- providers
 
-    def entry(self, cls: Class) -> ProviderEntry:
-        """The provider of the class's instances, by the algorithm of 3.1.4."""
+    async def runner(self, cls: Class) -> ProviderRunner:
+        """The provider of the class's instances, loaded (3.1.4). Raises WBEM_E_PROVIDER_LOAD_FAILURE."""
         assert cls.provider is not None
-        return self.manager.providers.find(cls.provider, self.context.values)
+        return await self.runner_named(cls.provider)
+
+    async def runner_named(self, name: str) -> ProviderRunner:
+        """A provider by its ProviderId, found by the algorithm of 3.1.4 and loaded."""
+        await self.manager.registrations.review()
+        try:
+            return await self.manager.providers.find(name, self.context.values, self.namespace).load()
+        except WbemError as error:
+            raise self.failed(error, name) from error
 
     def call(
         self, cls: Class, path: ObjectPath | None = None, properties: frozenset[str] | None = None
@@ -148,9 +156,11 @@ class Job(Generic[R]):
     def failed(self, error: WbemError, provider: str) -> WbemError:
         """A provider's failure as the operation's: with the error object that names the provider.
 
-        A new exception, since the provider may raise one and the same again and again.
+        A new exception, since the provider may raise one and the same again and again. Only an administrator is shown
+        where the provider's code failed: a traceback can tell what the server's files, paths and settings are.
         """
-        extended = self.manager.extended(self.request, error, namespace=self.namespace, provider=provider)
+        trace = error.trace if isinstance(error, ProviderFailure) and self.context.principal.is_administrator else ""
+        extended = self.manager.extended(self.request, error, namespace=self.namespace, provider=provider, trace=trace)
         return WbemError.of(error.status, error.detail, extended=extended)
 
     async def in_store(self, function: Callable[..., Any], *arguments: Any) -> Any:

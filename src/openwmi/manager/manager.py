@@ -41,10 +41,12 @@ from openwmi.manager.job import check_length
 from openwmi.manager.limits import Limits
 from openwmi.manager.namespace import Namespace, NamespaceConnection
 from openwmi.manager.recovery import RecoveryList
+from openwmi.manager.registrations import Registrations
 from openwmi.manager.static import StaticObjects
 from openwmi.manager.system import SYSTEM_NAMESPACES, system_classes
 from openwmi.mof import IncludeReader, Source, read_include, read_mof
 from openwmi.providers.api import Provider
+from openwmi.providers.isolated import Isolation
 from openwmi.providers.registry import ARCHITECTURE, ProviderTable
 from openwmi.providers.threads import WorkerThreads
 from openwmi.repository.store import Store
@@ -86,6 +88,7 @@ class ObjectManager:
         self.server = server or host.partition(".")[0].upper()
         self.limits = limits or Limits()
         self.providers = ProviderTable(deadline=self.limits.provider_deadline)
+        self.registrations = Registrations(self)
         self.async_operations = AsyncOperationTable(limit_per_caller=self.limits.async_operations_per_caller)
         self.backup = BackupRestore(self, backups, self.limits.pause)
         self._recovery = recovery
@@ -119,6 +122,7 @@ class ObjectManager:
                     self.create_namespace(name, None)
             for name in self.store.namespaces():
                 self._put_system_classes(name)
+                self.registrations.changed(None)
 
     async def recover(self) -> None:
         """Compiles the MOF files of the recovery list if the repository was built anew (`#pragma autorecover`).
@@ -186,6 +190,7 @@ class ObjectManager:
             if f"{key}\\".startswith(prefix):
                 connection.gone = True
                 self._connections.pop(key, None)
+        self.registrations.changed(None)
 
     def _put_system_classes(self, namespace: str) -> None:
         for cls in self._system.each():
@@ -200,6 +205,7 @@ class ObjectManager:
         self.backup.end_pause()
         await self.async_operations.close()
         await self.end_everything(WbemError.of(WbemStatus.WBEM_E_SHUTTING_DOWN, "the server is shutting down"))
+        await self.registrations.close()
         await self.providers.close()
         await self.in_store(self.store.close)
         self._readers.close()
@@ -244,16 +250,21 @@ class ObjectManager:
         mof: str | None = None,
         namespace: str | None = None,
         architecture: int = ARCHITECTURE,
+        isolation: Isolation | None = None,
     ) -> None:
         """Registers a provider and compiles its classes; `Provider`'s own attributes are the defaults.
 
-        Do it once the manager is open. The namespace is created if it is not there.
+        Do it once the manager is open. The namespace is created if it is not there. `isolation` has the provider run in
+        a process of its own.
 
         Raises `ConfigurationError` for a name that is taken, `MofErrors` for MOF that does not compile.
         """
-        text: str | None = mof if mof is not None else getattr(factory, "mof", None)
+        text = mof
+        if text is None and isinstance(factory, type) and issubclass(factory, Provider):
+            text = factory.schema()
         where = namespace or str(getattr(factory, "namespace", Provider.namespace))
-        self.providers.register(factory, name, architecture=architecture)
+        self.providers.register(factory, name, architecture=architecture, isolation=isolation)
+        self.registrations.changed(None)
         if text:
             file = f"<{name or getattr(factory, 'name', 'provider')}>"
             await self.in_store(self._compile_for_provider, text, where, file)
@@ -477,11 +488,17 @@ class ObjectManager:
         return len(self._operations) + len(self.backup.waiting)
 
     def extended(
-        self, request: Request, error: WbemError, *, namespace: str | None = None, provider: str = NO_PROVIDER
+        self,
+        request: Request,
+        error: WbemError,
+        *,
+        namespace: str | None = None,
+        provider: str = NO_PROVIDER,
+        trace: str = "",
     ) -> Instance:
         """The `__ExtendedStatus` of a failure."""
         cls = self._system["__ExtendedStatus"]
-        return extended_status(cls, request, error, provider=provider, namespace=namespace)
+        return extended_status(cls, request, error, provider=provider, namespace=namespace, trace=trace)
 
     async def in_store(self, function: Callable[..., T], *arguments: Any) -> T:
         """Runs `function(*arguments)` in the store's thread, once the repository is not paused."""

@@ -66,13 +66,12 @@ async def _invoke(
     arguments: dict[str, Any],
     operation: Operation,
 ) -> None:
-    entry = job.entry(cls)
+    runner = await job.runner(cls)
     try:
-        runner = await entry.load()
         call = job.call(cls, path if path.is_class else instance_path(cls, keys))
         result = await runner.invoke(call, method, keys, arguments, operation.report)
     except WbemError as error:
-        raise job.failed(error, entry.name) from error
+        raise job.failed(error, runner.name) from error
     if result is not None:
         await operation.deliver([result])
 

@@ -18,12 +18,12 @@ from openwmi.cim.operations import ExecQuery, Flags
 from openwmi.errors import InvalidParameter, WbemError
 from openwmi.manager import associations
 from openwmi.manager.families import Merger, family
-from openwmi.manager.instances import Wanted, enumerate_class, takes_queries
+from openwmi.manager.instances import Wanted, enumerate_class
 from openwmi.manager.job import Job, Producer, check_length, instance_path
 from openwmi.manager.localization import for_caller
 from openwmi.manager.partial import PartialGet, forwarded
 from openwmi.manager.views import Names, Views, partial_names
-from openwmi.providers.running import Batches
+from openwmi.providers.runner import Batches
 from openwmi.repository import Condition
 from openwmi.status import WbemStatus
 from openwmi.wql import (
@@ -119,9 +119,9 @@ async def _candidates(job: Job[ExecQuery], plan: SelectPlan, cls: Class, operati
     """The instances of exactly `cls` that may match: one, where the query pins all keys, else as few as may be."""
     keys = None if cls.provider is None or cls.is_abstract else _pinned_keys(plan, cls)
     if keys is not None:
-        runner = await job.entry(cls).load()
+        runner = await job.runner(cls)
         # A provider that takes queries is to have them (3.1.4.3.18); for any other a key is a get.
-        if runner.provider.supports_get and not takes_queries(runner):
+        if runner.supports("get_instance") and not runner.supports("query_instances"):
             call = job.call(cls, instance_path(cls, keys), _looked_at(plan))
             try:
                 yield [await runner.get(call, keys, operation.report)]

@@ -6,13 +6,19 @@ from typing import Any
 
 from openwmi.cim import Class
 from openwmi.manager.job import Job
+from openwmi.manager.registrations import is_registration
 from openwmi.security.access import AccessRight
 
 __all__ = ["need_to_define", "need_to_write"]
 
 
 def need_to_write(job: Job[Any], cls: Class) -> None:
-    """The right to create, change or delete an instance of `cls`; `AccessDenied` without it."""
+    """The right to create, change or delete an instance of `cls`; `AccessDenied` without it.
+
+    Who registers providers has to be an administrator, whatever the namespace allows (the SDK says so of each kind).
+    """
+    if is_registration(cls) and not job.context.principal.is_administrator:
+        raise job.manager.refusal(job.context, f"registering providers in {job.namespace} is for administrators")
     if cls.provider is not None:
         job.need(AccessRight.WRITE_PROVIDER, f"{cls.name} is dynamic")
     elif cls.is_system:

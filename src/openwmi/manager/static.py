@@ -15,6 +15,7 @@ from openwmi.cim import ABSENT, DEFAULT, CimType, Class, Instance, identity
 from openwmi.cim.operations import CallContext
 from openwmi.errors import InvalidClass, NotFound, WbemError
 from openwmi.manager.own import OwnObjects
+from openwmi.manager.registrations import is_registration
 from openwmi.repository import Condition
 from openwmi.status import WbemStatus
 
@@ -69,6 +70,7 @@ class StaticObjects:
 
     def delete_class(self, cls: Class) -> bool:
         """Deletes the class with its instances and all below it; False if it is not there."""
+        self._noted(cls)
         return self._store.delete_class(self.namespace, cls.name)
 
     # -- instances
@@ -121,6 +123,7 @@ class StaticObjects:
                 self._own.put(instance, exists=old is not None)
             else:
                 self._store.put_instance(self.namespace, instance)
+        self._noted(cls)
         self._located(instance)
         return instance
 
@@ -137,7 +140,13 @@ class StaticObjects:
         """Deletes what `find` finds; False if that is nothing."""
         if self._own.include(cls):
             return self._own.delete(cls, keys)
+        self._noted(cls)
         return self._store.delete_instance(self.namespace, cls.name, identity(cls, keys))
+
+    def _noted(self, cls: Class) -> None:
+        """Tells the providers' table if what was written to is what it is made from."""
+        if is_registration(cls):
+            self._manager.registrations.changed(self.namespace)
 
     def _located(self, instance: Instance | None) -> Instance | None:
         if instance is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from openwmi.cim.operation import Progress
 from openwmi.cim.operations import CallContext, Principal
 from openwmi.errors import OperationCancelled
 
-__all__ = ["PENDING", "Pending", "ProviderCall", "ProviderStatus"]
+__all__ = ["PENDING", "DynamicProperty", "Pending", "ProviderCall", "ProviderStatus"]
 
 
 class Pending(Enum):
@@ -31,6 +31,20 @@ PENDING: Final = Pending.PENDING
 
 # A SetStatus of progress carries both numbers in 16 bits (MS-WMI 3.2.4.1.2).
 _MOST_STEPS: Final = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicProperty:
+    """One property that a property provider answers for, with what the schema says of it for the provider's use.
+
+    The contexts are the qualifiers ClassContext (of the class), InstanceContext (of the instance) and
+    PropertyContext (of the property; the instance's own counts before the class's), None where they are not there.
+    """
+
+    name: str
+    class_context: str | None = None
+    instance_context: str | None = None
+    property_context: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +91,12 @@ class ProviderCall:
         self._status: ProviderStatus | None = None
         self._on_status: Callable[[], object] = lambda: None
         self._on_progress: Callable[[Progress], object] = lambda progress: None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # To a provider's own process goes what the provider is told; whom it reports to is connected there.
+        properties = None if self.properties is None else tuple(self.properties)
+        context = replace(self.context, values=dict(self.context.values))
+        return _remade, (self.cls, context, self.namespace, self.server, self.path, properties, self.flags)
 
     # -- what the provider is told
 
@@ -211,3 +231,23 @@ class ProviderCall:
         if isinstance(given, str) and given:
             return given
         return self.locales[0] if self.locales else None
+
+
+def _remade(
+    cls: Class,
+    context: CallContext,
+    namespace: str,
+    server: str | None,
+    path: ObjectPath | None,
+    properties: tuple[str, ...] | None,
+    flags: int,
+) -> ProviderCall:
+    return ProviderCall(
+        cls,
+        context,
+        namespace=namespace,
+        server=server,
+        path=path,
+        properties=None if properties is None else frozenset(properties),
+        flags=flags,
+    )

@@ -1,10 +1,7 @@
-"""Running a provider's functions: threads or loop, deadline, cancelling, status callback, and what they give back.
+"""Running a provider's functions here: threads or loop, deadline, cancelling, status callback, and what they give back.
 
-`ProviderRunner` is a loaded provider as the object manager sees it (MS-WMI 3.1.4.17). Everything that a provider can
-do wrong ends its own call, with a `WbemError`: WBEM_E_PROVIDER_FAILURE for an exception that is none, or for a result
-that does not fit; WBEM_E_PROVIDER_TIMED_OUT past the deadline; WBEM_E_PROVIDER_NOT_CAPABLE for what is not supported.
 A function in a thread that never returns keeps that thread of its provider, and nothing else. One in the loop that
-blocks it is beyond help; that is why providers that block are to be `def`.
+blocks it is beyond help; that is why providers that block are to be `def`, or in a process of their own.
 """
 
 from __future__ import annotations
@@ -14,38 +11,66 @@ import inspect
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeVar
 
-from openwmi.cim import INTEGER_RANGES, Class, Instance, Method, fold
-from openwmi.cim.operation import Progress
+from openwmi.cim import INTEGER_RANGES, Class, Instance, Method, Property, fold
 from openwmi.errors import NotFound, WbemError
 from openwmi.providers.api import Keys, Provider
-from openwmi.providers.call import PENDING, ProviderCall
+from openwmi.providers.call import PENDING, DynamicProperty, ProviderCall
+from openwmi.providers.declared import class_of, is_declared, values_of
+from openwmi.providers.registration import takes_queries
+from openwmi.providers.runner import Batches, ClassBatches, Offer, OnProgress, ProviderFailure, ProviderRunner, trace_of
 from openwmi.providers.threads import WorkerThreads
 from openwmi.status import WbemStatus, succeeded
 
-__all__ = ["Batches", "ProviderRunner"]
+__all__ = ["ThreadRunner"]
 
 _log = logging.getLogger("openwmi.providers")
 
 _MOST_AT_ONCE: Final = 256  # instances that a generator is asked for in one go
 _LONGEST_AT_ONCE: Final = 0.05  # seconds after which those that are there are handed on
+_CLOSING_SECONDS: Final = 5.0
 _END: Final = object()
 
-Batches: TypeAlias = AsyncGenerator[list[Instance], None]
-"""Instances, a few at a time; close it when they are not taken to the end."""
+T = TypeVar("T")
 
 
-class ProviderRunner:
+class ThreadRunner(ProviderRunner):
     """A loaded provider and its threads. `deadline` is the seconds that one call may take; None for no limit."""
 
-    def __init__(self, provider: Provider, name: str, *, deadline: float | None, threads: WorkerThreads) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        name: str,
+        *,
+        deadline: float | None,
+        threads: WorkerThreads | None = None,
+        offer: Offer | None = None,
+    ) -> None:
+        super().__init__(name, offer)
         self.provider = provider
-        self.name = name
         self.deadline = provider.deadline if provider.deadline is not None else deadline
-        self._threads = threads
+        self._threads = threads or WorkerThreads(f"provider {name}", max(1, provider.threads))
 
-    async def get(self, call: ProviderCall, keys: Keys, on_progress: Callable[[Progress], object]) -> Instance:
+    def implements(self, function: str) -> bool:
+        """Whether the provider overrides `function`, and, of queries, has a level of support for them."""
+        if function == "query_instances" and not takes_queries(self.provider.query_support_levels):
+            return False
+        return self.provider.supports(function)
+
+    async def close(self) -> None:
+        """Closes the provider, in a thread of its own: the provider's may hang."""
+        self._threads.close()
+        closer = WorkerThreads(f"close {self.name}", 1)
+        try:
+            async with asyncio.timeout(_CLOSING_SECONDS):
+                await closer.run(self.provider.close)
+        except Exception:
+            _log.exception("the provider %s did not close", self.name)
+        finally:
+            closer.close()
+
+    async def get(self, call: ProviderCall, keys: Keys, on_progress: OnProgress) -> Instance:
         """The instance with these keys; `NotFound` if the provider has none."""
         run = self._start("get_instance", call, on_progress)
         found = await run.result(self.provider.get_instance, call, keys)
@@ -57,25 +82,25 @@ class ProviderRunner:
                 instance[name] = value
         return instance
 
-    async def put(self, call: ProviderCall, instance: Instance, on_progress: Callable[[Progress], object]) -> None:
+    async def put(self, call: ProviderCall, instance: Instance, on_progress: OnProgress) -> None:
         """Has the provider create or change the instance."""
         run = self._start("put_instance", call, on_progress)
         await run.result(self.provider.put_instance, call, instance, gives=False)
 
-    async def delete(self, call: ProviderCall, keys: Keys, on_progress: Callable[[Progress], object]) -> None:
+    async def delete(self, call: ProviderCall, keys: Keys, on_progress: OnProgress) -> None:
         """Has the provider delete the instance."""
         run = self._start("delete_instance", call, on_progress)
         await run.result(self.provider.delete_instance, call, keys, gives=False)
 
-    def enumerate(self, call: ProviderCall, on_progress: Callable[[Progress], object]) -> Batches:
+    def enumerate(self, call: ProviderCall, on_progress: OnProgress) -> Batches:
         """The instances of `call.cls`, in batches, as fast as they are taken."""
         run = self._start("enumerate_instances", call, on_progress)
-        return self._stream(run, self.provider.enumerate_instances, call)
+        return self._stream(run, self._as_instance, self.provider.enumerate_instances, call)
 
-    def query(self, call: ProviderCall, query: str, on_progress: Callable[[Progress], object]) -> Batches:
+    def query(self, call: ProviderCall, query: str, on_progress: OnProgress) -> Batches:
         """The instances that the provider has for a query."""
         run = self._start("query_instances", call, on_progress)
-        return self._stream(run, self.provider.query_instances, call, query)
+        return self._stream(run, self._as_instance, self.provider.query_instances, call, query)
 
     async def invoke(
         self,
@@ -83,13 +108,13 @@ class ProviderRunner:
         method: Method,
         keys: Keys,
         arguments: Mapping[str, Any],
-        on_progress: Callable[[Progress], object],
+        on_progress: OnProgress,
     ) -> Instance | None:
         """Calls a method; the instance of its out-parameters, None where it has none.
 
         `arguments` are all in-parameters by their declared names. Raises WBEM_E_METHOD_NOT_IMPLEMENTED.
         """
-        function = self.provider.implementation(call.cls, method.name)
+        function = self.provider.implementation(call.cls, method.name) if self.offers_methods else None
         if function is None:
             raise WbemError.of(
                 WbemStatus.WBEM_E_METHOD_NOT_IMPLEMENTED,
@@ -100,14 +125,69 @@ class ProviderRunner:
         result = await run.result(lambda: function(call, keys, **named), asynchronous=_is_async(function))
         return _as_out_parameters(result, method, call.cls, self.name)
 
-    def _start(self, function: str, call: ProviderCall, on_progress: Callable[[Progress], object]) -> _Run:
-        if not self.provider.supports(function):
-            raise WbemError.of(
-                WbemStatus.WBEM_E_PROVIDER_NOT_CAPABLE, f"the provider {self.name} does not support {function}"
-            )
+    # -- properties
+
+    async def get_property(self, call: ProviderCall, declared: Property, what: DynamicProperty) -> Any:
+        """The value of one property, as one of the type that is declared."""
+        run = self._start("get_property", call, _unheard)
+        value = await run.result(self.provider.get_property, call, what)
+        try:
+            return declared.conform(value)
+        except WbemError as error:
+            raise _nonsense(self.name, error.detail) from error
+
+    async def put_property(self, call: ProviderCall, declared: Property, what: DynamicProperty, value: Any) -> None:
+        """Has the provider change the value."""
+        run = self._start("put_property", call, _unheard)
+        await run.result(self.provider.put_property, call, what, value, gives=False)
+
+    # -- classes
+
+    async def get_class(self, call: ProviderCall, name: str) -> Class | None:
+        """The class of that name as the provider declares it, not resolved; None if it has none."""
+        run = self._start("get_class", call, _unheard)
+        found = await run.result(self.provider.get_class, call, name)
+        if found is None:
+            return None
+        cls = self._as_class(found, call)
+        if fold(cls.name) != fold(name):
+            raise _nonsense(self.name, f"the class {name} was asked for, and {cls.name} came")
+        return cls
+
+    def enumerate_classes(self, call: ProviderCall, superclass: str | None) -> ClassBatches:
+        """The classes below `superclass`, at any depth; all for None. There may be others among them."""
+        run = self._start("enumerate_classes", call, _unheard)
+        return self._stream(run, self._as_class, self.provider.enumerate_classes, call, superclass)
+
+    async def put_class(self, call: ProviderCall, cls: Class) -> None:
+        """Has the provider create or change the class."""
+        run = self._start("put_class", call, _unheard)
+        await run.result(self.provider.put_class, call, cls, gives=False)
+
+    async def delete_class(self, call: ProviderCall, name: str) -> None:
+        """Has the provider delete the class."""
+        run = self._start("delete_class", call, _unheard)
+        await run.result(self.provider.delete_class, call, name, gives=False)
+
+    async def is_class_supported(self, call: ProviderCall, name: str) -> bool:
+        """What the provider says or, where it says nothing, whether it has the class."""
+        if not self.supports("is_class_supported"):
+            return self.supports("get_class") and await self.get_class(call, name) is not None
+        run = self._start("is_class_supported", call, _unheard)
+        said = await run.result(self.provider.is_class_supported, call, name)
+        if not isinstance(said, bool):
+            raise _nonsense(self.name, f"whether it supports {name} was asked, and {_shown(said)} came")
+        return said
+
+    # -- what all of them are made of
+
+    def _start(self, function: str, call: ProviderCall, on_progress: OnProgress) -> _Run:
+        self.need(function)
         return _Run(call, self._threads, self.deadline, self.name, on_progress)
 
-    async def _stream(self, run: _Run, function: Callable[..., Any], *arguments: Any) -> Batches:
+    async def _stream(
+        self, run: _Run, convert: Callable[[Any, ProviderCall], T], function: Callable[..., Any], *arguments: Any
+    ) -> AsyncGenerator[list[T], None]:
         source: Any = function(*arguments) if inspect.isasyncgenfunction(function) else None
         if source is None:
             source = await run.result(function, *arguments)
@@ -119,10 +199,24 @@ class ProviderRunner:
             raise _nonsense(self.name, f"an enumeration of {run.call.cls.name} gave {_shown(source)}")
         try:
             async for batch in batches:
-                yield [_as_instance(item, run.call, self.name) for item in batch]
+                yield [convert(item, run.call) for item in batch]
         finally:
             await batches.aclose()
             run.call.cancel()
+
+    def _as_instance(self, found: Any, call: ProviderCall) -> Instance:
+        return _as_instance(found, call, self.name)
+
+    def _as_class(self, found: Any, call: ProviderCall) -> Class:
+        if isinstance(found, Class):
+            return found
+        if isinstance(found, type) and is_declared(found):
+            return class_of(found)
+        raise _nonsense(self.name, f"a class was wanted, and {_shown(found)} came")
+
+
+def _unheard(progress: object) -> None:
+    """Nobody asks how far getting a class or a property is."""
 
 
 class _Run:
@@ -134,7 +228,7 @@ class _Run:
         threads: WorkerThreads,
         limit: float | None,
         name: str,
-        on_progress: Callable[[Progress], object],
+        on_progress: OnProgress,
     ) -> None:
         self.call = call
         self.threads = threads
@@ -229,7 +323,10 @@ class _Run:
         if isinstance(error, WbemError):
             raise error
         _log.error("the provider %s failed on %s", self.name, self.call.path or self.call.cls.name, exc_info=error)
-        raise _failure(self.name, f"{type(error).__name__}: {error}") from error
+        status = WbemStatus.WBEM_E_PROVIDER_FAILURE
+        if isinstance(error, MemoryError):
+            status = WbemStatus.WBEM_E_OUT_OF_MEMORY
+        raise _failure(self.name, f"{type(error).__name__}: {error}", trace_of(error), status) from error
 
 
 async def _guarded(awaitable: Any) -> Any:
@@ -294,11 +391,13 @@ def _as_instance(found: Any, call: ProviderCall, name: str) -> Instance:
             instance = found if found.shape is cls.shape else found.copy(cls.shape)
             instance.namespace, instance.server = call.namespace, call.server
             return instance
+        if not isinstance(found, type) and is_declared(type(found)):
+            found = values_of(found, cls)
         if isinstance(found, Mapping):
             return Instance(cls.shape, found, namespace=call.namespace, server=call.server)
+    except ProviderFailure:
+        raise
     except WbemError as error:
-        if error.status == WbemStatus.WBEM_E_PROVIDER_FAILURE:
-            raise
         raise _nonsense(name, error.detail) from error
     except (AttributeError, TypeError, ValueError) as error:
         raise _nonsense(name, f"an instance of {cls.name} that is none: {error}") from error
@@ -333,6 +432,8 @@ def _as_out_parameters(result: Any, method: Method, cls: Class, provider: str) -
     out = method.out_class
     if out is None:
         return None
+    if not isinstance(result, type) and is_declared(type(result)):
+        result = values_of(result, out)
     values = dict(result) if isinstance(result, Mapping) else {} if result is None else {"ReturnValue": result}
     returns = method.returns
     if returns is not None and all(fold(str(name)) != "returnvalue" for name in values):
@@ -343,8 +444,10 @@ def _as_out_parameters(result: Any, method: Method, cls: Class, provider: str) -
         raise _nonsense(provider, f"the result of {cls.name}.{method.name} does not fit: {error}") from error
 
 
-def _failure(provider: str, what: str) -> WbemError:
-    return WbemError.of(WbemStatus.WBEM_E_PROVIDER_FAILURE, f"the provider {provider} failed: {what}")
+def _failure(
+    provider: str, what: str, trace: str = "", status: int = WbemStatus.WBEM_E_PROVIDER_FAILURE
+) -> ProviderFailure:
+    return ProviderFailure(f"the provider {provider} failed: {what}", trace, status)
 
 
 def _nonsense(provider: str, what: str) -> WbemError:
