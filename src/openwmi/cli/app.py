@@ -10,6 +10,7 @@ from openwmi import __version__
 from openwmi.cli.account import app as account
 from openwmi.cli.mof import app as mof
 from openwmi.cli.operations import delete, get, invoke, put, query
+from openwmi.cli.provider import app as provider
 from openwmi.cli.repository import app as repository
 from openwmi.cli.security import app as security
 from openwmi.cli.serve import serve
@@ -46,5 +47,6 @@ for command in (serve, query, get, put, delete, invoke):
     app.command()(command)
 app.add_typer(account, name="account")
 app.add_typer(mof, name="mof")
+app.add_typer(provider, name="provider")
 app.add_typer(repository, name="repository")
 app.add_typer(security, name="security")

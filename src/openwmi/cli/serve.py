@@ -70,6 +70,17 @@ def serve(
         Path | None,
         typer.Option(metavar="FOLDER", help="Where administrators may back the repository up to, and restore it from."),
     ] = None,
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Runs an installed provider (openwmi provider list). May be repeated."),
+    ] = None,
+    allow_provider: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Lets namespaces register an installed provider by MOF. May be repeated."),
+    ] = None,
+    isolate: Annotated[
+        bool | None, typer.Option("--isolate", help="Gives each of these providers a process of its own.")
+    ] = None,
     ready_file: Annotated[
         Path | None,
         typer.Option(
@@ -89,6 +100,9 @@ def serve(
         "accounts": accounts,
         "backups": backups,
         "ready_file": ready_file,
+        "installed_providers": provider,
+        "allowed_providers": allow_provider,
+        "isolate_providers": isolate,
     }
     settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
     _start_logging()

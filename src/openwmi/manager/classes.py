@@ -1,7 +1,9 @@
 """Putting, deleting and enumerating classes (MS-WMI 3.1.4.3.6, .8, .10).
 
-Classes are static here: declared by MOF or PutClass and kept in the repository, whoever has their instances. "Dynamic"
-in the rules about rights means a class whose instances a provider has (InstanceProviderId, 3.1.1).
+A static class is declared by MOF or PutClass and kept in the repository, whoever has its instances; a dynamic one is a
+class provider's (`dynamic`). MS-WMI's rules for classes call dynamic whatever has an InstanceProviderId, and would have
+the provider of the instances asked whether it supports a put of the class; nobody could declare a class for a provider
+that only reads, so here those rules are about class providers.
 """
 
 from __future__ import annotations
@@ -14,11 +16,14 @@ from openwmi.cim.operation import Operation
 from openwmi.cim.operations import DeleteClass, EnumerateClasses, Flags, PutClass
 from openwmi.errors import InvalidParameter, NotFound, WbemError
 from openwmi.manager.class_rules import check_class, reconciled
+from openwmi.manager.dynamic import DynamicClasses
 from openwmi.manager.instances import put_flags
 from openwmi.manager.job import Job, Producer
 from openwmi.manager.localization import for_caller, split
 from openwmi.manager.rights import need_to_define
 from openwmi.manager.static import StaticObjects
+from openwmi.providers.registry import ProviderEntry
+from openwmi.security.access import AccessRight
 from openwmi.status import WbemStatus
 
 __all__ = ["resolved", "start_delete", "start_enumeration", "start_put", "store_class"]
@@ -38,6 +43,10 @@ def start_put(job: Job[PutClass]) -> Producer:
     _check_name(job.name_of_class(cls.name))
 
     async def put(operation: Operation) -> None:
+        owner = None if job.dynamic is None else await _class_provider(job, job.dynamic, cls)
+        if owner is not None:
+            await _put_dynamic(job, cls, owner, create=create, update=update)
+            return
         await job.in_store(lambda: _put(job, cls, create=create, update=update, safe=safe, force=force))
 
     return put
@@ -72,6 +81,44 @@ def _put(job: Job[PutClass], given: Class, *, create: bool, update: bool, safe: 
             below = job.below(localized[0])
             need_to_define(below, localized[1])
             store_class(below.static, localized[1], safe=True)
+
+
+async def _class_provider(job: Job[PutClass], dynamic: DynamicClasses, cls: Class) -> ProviderEntry | None:
+    """Whose class it is, if it is dynamic: not in the repository, and a class provider's (3.1.4.3.6)."""
+    known: Class | None = await job.in_store(job.static.find_class, cls.name)
+    if known is None:
+        return await dynamic.supporter(job, cls.name)
+    return dynamic.owners.get(fold(known.name))
+
+
+async def _put_dynamic(job: Job[PutClass], given: Class, owner: ProviderEntry, *, create: bool, update: bool) -> None:
+    """Has a class provider create or change its class."""
+    job.need(AccessRight.WRITE_PROVIDER, f"the class {given.name} is a class provider's")
+
+    def checked() -> Class:
+        cls = resolved(job.static, given)
+        parent = None if cls.superclass is None else job.static.get_class(cls.superclass)
+        _check_abstract(cls, parent)
+        check_class(cls, parent)
+        old = job.static.find_class(cls.name)
+        if old is None and not create:
+            raise NotFound(f"there is no class {cls.name} in {job.namespace} to update")
+        if old is not None and not update:
+            raise WbemError.of(WbemStatus.WBEM_E_ALREADY_EXISTS, f"the class {cls.name} exists already")
+        return cls
+
+    cls: Class = await job.in_store(checked)
+    try:
+        runner = await owner.load()
+        runner.need("put_class")
+        if not owner.may_have(cls):
+            raise WbemError.of(
+                WbemStatus.WBEM_E_PROVIDER_NOT_CAPABLE,
+                f"{cls.name} is not among the classes that the provider {owner.name} says it may have",
+            )
+        await runner.put_class(job.call(cls), cls)
+    except WbemError as error:
+        raise job.failed(error, owner.name) from error
 
 
 def _check_abstract(cls: Class, parent: Class | None) -> None:
@@ -159,12 +206,32 @@ def start_delete(job: Job[DeleteClass]) -> Producer:
         raise WbemError.of(WbemStatus.WBEM_E_INVALID_OPERATION, f"{cls.name} is a system class")
 
     async def delete(operation: Operation) -> None:
-        for member in (cls, *await job.in_store(job.static.below, cls)):
+        members = (cls, *await job.in_store(job.static.below, cls))
+        for member in members:
             need_to_define(job, member)
+        await _delete_dynamic(job, members[::-1])
+        if job.static.is_dynamic(cls):
+            return
         if not await job.in_store(job.static.delete_class, cls):
             raise NotFound(f"the class {cls.name} does not exist any more")
 
     return delete
+
+
+async def _delete_dynamic(job: Job[DeleteClass], members: Sequence[Class]) -> None:
+    """Has class providers delete those of the classes, subclasses first, that are theirs."""
+    if job.dynamic is None:
+        return
+    theirs = [(cls, await job.dynamic.owner(job, cls)) for cls in members if job.static.is_dynamic(cls)]
+    for deleting in (False, True):  # nothing is deleted unless all of it can be
+        for cls, runner in theirs:
+            try:
+                if deleting:
+                    await runner.delete_class(job.call(cls), cls.name)
+                else:
+                    runner.need("delete_class")
+            except WbemError as error:
+                raise job.failed(error, runner.name) from error
 
 
 def start_enumeration(job: Job[EnumerateClasses]) -> Producer:

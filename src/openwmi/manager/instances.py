@@ -19,6 +19,7 @@ from openwmi.manager.families import Merger, family
 from openwmi.manager.job import Job, Producer, check_length, instance_path
 from openwmi.manager.localization import for_caller, instance_for_caller, refuse_amended, unamended
 from openwmi.manager.partial import PartialGet, PartialPut, forwarded
+from openwmi.manager.properties import dynamic_properties, filled, put_properties, without_dynamic
 from openwmi.manager.rights import need_to_write
 from openwmi.manager.views import Views, partial_names
 from openwmi.providers.runner import Batches, ProviderRunner
@@ -101,6 +102,7 @@ async def find_instance(
     """
     static: Instance | None = await job.in_store(job.static.find, classes[0], keys)
     if static is not None and any(fold(static.class_name) == fold(cls.name) for cls in classes):
+        await filled(job, [static], None if partial is None else partial.wanted(static.cls))
         return static
     failures: list[WbemError] = []
     for cls in reversed(classes):
@@ -154,8 +156,12 @@ async def enumerate_class(job: Job[Any], cls: Class, operation: Operation, wante
     if cls.is_abstract:
         return
     if cls.provider is None:
-        iterator = job.static.instances(cls, wanted.conditions)  # nothing is read before it is asked for
+        dynamic = {fold(p.name) for p in dynamic_properties(cls)}
+        conditions = [c for c in wanted.conditions if fold(c.property) not in dynamic]
+        iterator = job.static.instances(cls, conditions)  # nothing is read before it is asked for
         while batch := await job.manager.in_reader(_page, iterator):
+            if dynamic:
+                await filled(job, batch, wanted.properties)
             yield batch
             if len(batch) < _PAGE:
                 break
@@ -243,7 +249,9 @@ async def _put(
 ) -> str:
     need_to_write(job, cls)
     if cls.provider is None:
-        stored: Instance = await job.in_store(lambda: job.static.put(instance, create=create, update=update))
+        kept, values = without_dynamic(instance, cls)
+        stored: Instance = await job.in_store(lambda: job.static.put(kept, create=create, update=update))
+        await put_properties(job, stored, values)
         return str(stored.relative_path)
     fitted = await job.in_store(job.static.fitted, instance)
     path = fitted.relative_path

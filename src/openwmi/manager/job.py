@@ -28,6 +28,7 @@ from openwmi.security.descriptor import Acl
 from openwmi.status import WbemStatus
 
 if TYPE_CHECKING:
+    from openwmi.manager.dynamic import DynamicClasses
     from openwmi.manager.manager import ObjectManager
 
 __all__ = ["Job", "Producer"]
@@ -41,7 +42,10 @@ S = TypeVar("S", bound=Request)
 
 @dataclass(frozen=True)
 class Job(Generic[R]):
-    """A request, in a namespace, by a caller whose rights there are `granted`; `sacl` says which uses are recorded."""
+    """A request, in a namespace, by a caller whose rights there are `granted`; `sacl` says which uses are recorded.
+
+    `dynamic` are the classes that class providers add to those in the repository, as far as the request is about them.
+    """
 
     manager: ObjectManager
     namespace: str
@@ -49,10 +53,11 @@ class Job(Generic[R]):
     context: CallContext
     granted: AccessRight
     sacl: Acl | None = None
+    dynamic: DynamicClasses | None = None
 
     def of(self, request: S) -> Job[S]:
         """The same caller's job with another request."""
-        return Job(self.manager, self.namespace, request, self.context, self.granted, self.sacl)
+        return Job(self.manager, self.namespace, request, self.context, self.granted, self.sacl, self.dynamic)
 
     def below(self, namespace: str) -> Job[R]:
         """The same request in another namespace, with the caller's rights there. Use it in the store's thread."""
@@ -62,7 +67,7 @@ class Job(Generic[R]):
     @cached_property
     def static(self) -> StaticObjects:
         """The namespace's static objects. Use it in the store's thread."""
-        return StaticObjects(self.manager, self.namespace, self.context)
+        return StaticObjects(self.manager, self.namespace, self.context, self.dynamic)
 
     @property
     def flags(self) -> int:

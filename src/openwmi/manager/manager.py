@@ -122,7 +122,7 @@ class ObjectManager:
                     self.create_namespace(name, None)
             for name in self.store.namespaces():
                 self._put_system_classes(name)
-                self.registrations.changed(None)
+        self.registrations.changed(None)
 
     async def recover(self) -> None:
         """Compiles the MOF files of the recovery list if the repository was built anew (`#pragma autorecover`).
@@ -269,6 +269,16 @@ class ObjectManager:
             file = f"<{name or getattr(factory, 'name', 'provider')}>"
             await self.in_store(self._compile_for_provider, text, where, file)
             self._provider_mof.append((text, where, file))
+
+    def allow(
+        self, factory: Callable[[], Provider], name: str | None = None, *, isolation: Isolation | None = None
+    ) -> None:
+        """Makes a provider known, for namespaces that register it with a `__Win32Provider` (by its CLSID or its name).
+
+        Raises `ConfigurationError` for a name that is taken.
+        """
+        self.providers.allow(factory, name, isolation=isolation)
+        self.registrations.changed(None)
 
     def _compile_for_provider(self, text: str, namespace: str, file: str) -> None:
         levels = split_namespace(namespace)

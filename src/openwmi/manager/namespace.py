@@ -25,6 +25,7 @@ from openwmi.cim.operations import (
 )
 from openwmi.errors import InvalidNamespace, InvalidParameter, SyntaxProblem, WbemError
 from openwmi.manager import classes, delete, instances, methods, query
+from openwmi.manager.dynamic import with_dynamic_classes
 from openwmi.manager.job import Job, Producer
 from openwmi.security.access import AccessRight
 from openwmi.status import WbemStatus
@@ -75,6 +76,9 @@ class Namespace:
         try:
             await manager.admit(context)
             producer = await manager.in_store(self._checked, request, context)
+            if isinstance(producer, Job):
+                job = await with_dynamic_classes(producer)
+                producer = await manager.in_store(_handler(request), job)
             # From here to the operation's registration nothing is awaited, so the limit holds.
             manager.check_capacity(context)
         except WbemError as error:
@@ -86,7 +90,8 @@ class Namespace:
             producer, error_object=lambda error: manager.extended(request, error, namespace=self._name)
         )
 
-    def _checked(self, request: Request, context: CallContext) -> Producer:
+    def _checked(self, request: Request, context: CallContext) -> Producer | Job[Any]:
+        """The rest of the operation; or the job, if class providers have to be asked before its own checks."""
         manager = self._manager
         manager.check_running()
         if self._connection.gone:
@@ -95,9 +100,9 @@ class Namespace:
         job: Job[Any] = Job(manager, self._name, request, context, granted, sacl)
         job.need(_access_to_start(request, context), request.METHOD)
         _check_flags(request, context)
-        handler = _HANDLERS.get(type(request))
-        if handler is None:
-            raise WbemError.of(WbemStatus.WBEM_E_NOT_SUPPORTED, f"{type(request).__name__} is not supported")
+        handler = _handler(request)
+        if not manager.registrations.is_current or manager.providers.class_providers(self._name):
+            return job
         return handler(job)
 
     async def open_namespace(self, path: str | None, context: CallContext) -> Namespace:
@@ -121,6 +126,13 @@ def _access_to_start(request: Request, context: CallContext) -> AccessRight:
     """What every method needs; 3.1.4.3.22 asks for execution instead of WBEM_ENABLE."""
     right = AccessRight.METHOD_EXECUTE if isinstance(request, ExecMethod) else AccessRight.ENABLE
     return right | AccessRight.REMOTE_ENABLE if context.remote else right
+
+
+def _handler(request: Request) -> Callable[[Job[Any]], Producer]:
+    handler = _HANDLERS.get(type(request))
+    if handler is None:
+        raise WbemError.of(WbemStatus.WBEM_E_NOT_SUPPORTED, f"{type(request).__name__} is not supported")
+    return handler
 
 
 def _check_flags(request: Request, context: CallContext) -> None:

@@ -58,6 +58,8 @@ class Registrations:
             return
         async with self._reviewing:
             changed, self._changed = self._changed, set()
+            if "" in changed:  # also of namespaces that are gone
+                changed |= {entry.registration.namespace for entry in self._manager.providers if entry.registration}
             try:
                 read = await self._manager.in_store(self._read, changed)
             except BaseException:

@@ -33,6 +33,9 @@ def need_to_define(job: Job[Any], cls: Class) -> None:
     Every declaration is kept in the repository, and its provider qualifier is the caller's own word: so a class that
     says it is dynamic needs no less than one that does not, but the right to write to providers as well.
     """
+    if job.static.is_dynamic(cls):
+        job.need(AccessRight.WRITE_PROVIDER, f"the class {cls.name} is a class provider's")
+        return
     job.need(AccessRight.FULL_WRITE, f"the class {cls.name} is declared in the repository")
     if cls.provider is not None:
         job.need(AccessRight.WRITE_PROVIDER, f"the class {cls.name} is dynamic")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from openwmi.cim import ABSENT, DEFAULT, CimType, Class, Instance, identity
+from openwmi.cim import ABSENT, DEFAULT, CimType, Class, Instance, fold, identity
 from openwmi.cim.operations import CallContext
 from openwmi.errors import InvalidClass, NotFound, WbemError
 from openwmi.manager.own import OwnObjects
@@ -20,6 +20,7 @@ from openwmi.repository import Condition
 from openwmi.status import WbemStatus
 
 if TYPE_CHECKING:
+    from openwmi.manager.dynamic import DynamicClasses
     from openwmi.manager.manager import ObjectManager
 
 __all__ = ["StaticObjects"]
@@ -28,8 +29,16 @@ __all__ = ["StaticObjects"]
 class StaticObjects:
     """The static classes and instances of one namespace, as a caller sees them; `context` None is the server."""
 
-    def __init__(self, manager: ObjectManager, namespace: str, context: CallContext | None = None) -> None:
+    def __init__(
+        self,
+        manager: ObjectManager,
+        namespace: str,
+        context: CallContext | None = None,
+        dynamic: DynamicClasses | None = None,
+    ) -> None:
+        """`dynamic` are the classes that this namespace's class providers add to those in the repository."""
         self._manager = manager
+        self._dynamic = dynamic
         self._store = manager.store
         self._own = OwnObjects(manager, namespace, context)
         self.namespace = namespace
@@ -38,7 +47,14 @@ class StaticObjects:
 
     def find_class(self, name: str) -> Class | None:
         """The class, or None. Raises `InvalidNamespace` if the namespace is gone."""
-        return self._store.get_class(self.namespace, name)
+        found = self._store.get_class(self.namespace, name)
+        if found is None and self._dynamic is not None:
+            return self._dynamic.classes.get(name)
+        return found
+
+    def is_dynamic(self, cls: Class) -> bool:
+        """Whether a class provider has the class, rather than the repository."""
+        return self._dynamic is not None and fold(cls.name) in self._dynamic.owners
 
     def get_class(self, name: str) -> Class:
         """The class; `InvalidClass` if there is none."""
@@ -49,7 +65,9 @@ class StaticObjects:
 
     def below(self, cls: Class) -> list[Class]:
         """All classes that descend from `cls`, superclasses first."""
-        return [self.get_class(name) for name in self._store.class_names(self.namespace, cls.name)]
+        found = [] if self.is_dynamic(cls) else self._store.class_names(self.namespace, cls.name)
+        more = () if self._dynamic is None else self._dynamic.below(cls)
+        return [*(self.get_class(name) for name in found), *more]
 
     def line(self, cls: Class) -> list[Class]:
         """The class with all that it descends from and all that descend from it, superclasses first."""
@@ -58,7 +76,13 @@ class StaticObjects:
 
     def class_names(self, superclass: Class | None, *, deep: bool) -> list[str]:
         """The names of the classes below `superclass` (of all, for None), superclasses first."""
-        return self._store.class_names(self.namespace, None if superclass is None else superclass.name, deep=deep)
+        names: list[str] = []
+        if superclass is None or not self.is_dynamic(superclass):
+            above = None if superclass is None else superclass.name
+            names = self._store.class_names(self.namespace, above, deep=deep)
+        if self._dynamic is not None:
+            names += [cls.name for cls in self._dynamic.below(superclass, deep=deep)]
+        return names
 
     def transaction(self) -> AbstractContextManager[None]:
         """All that happens within it, or nothing of it."""
@@ -83,6 +107,8 @@ class StaticObjects:
         """The instance of `cls`, or of a class below it, with these keys; None if there is none."""
         if self._own.include(cls):
             return self._located(self._own.find(cls, keys))
+        if self.is_dynamic(cls):
+            return None
         return self._located(self._store.get_instance(self.namespace, cls.name, identity(cls, keys)))
 
     def instances(self, cls: Class, conditions: Iterable[Condition] = ()) -> Iterator[Instance]:

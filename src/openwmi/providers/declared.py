@@ -15,7 +15,7 @@
 | `datetime`, `timedelta`, `DateTime`    | datetime                                                        |
 | `bytes`, `list[X]`, `tuple[X, ...]`    | uint8[], array of X                                             |
 | another `@cim_class`                   | an embedded object of it                                        |
-| `Ref[...]`, `ObjectPath`               | a reference to instances of that class; to any                  |
+| `Annotated[str, Ref("Acme_House")]`    | a reference to instances of that class (`ObjectPath`: to any)    |
 | `Key[X]`; `X` or None                  | a key; the same as X, since every CIM value may be NULL         |
 | `Annotated[X, "text", CimType.UINT16]` | X with a description, and with that type                        |
 
@@ -107,15 +107,10 @@ Real64 = Annotated[float, CimType.REAL64]
 Char16 = Annotated[str, CimType.CHAR16]
 
 
-class Ref:
-    """``Ref["Acme_House"]`` is a reference to its instances; its value is a path, as text or as an `ObjectPath`."""
-
-    def __class_getitem__(cls, class_name: str) -> Any:
-        return Annotated[str, CimType.REFERENCE, _RefTo(class_name)]
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
-class _RefTo:
+class Ref:
+    """Marks a reference to instances of a class; its value is a path, as text or as an `ObjectPath`."""
+
     class_name: str
 
 
@@ -281,8 +276,8 @@ def _typed(hint: Any, what: str) -> _Typed:
     for mark in marks:
         if isinstance(mark, CimType):
             typed = dataclasses.replace(typed, type=mark)
-        elif isinstance(mark, _RefTo):
-            typed = dataclasses.replace(typed, class_name=mark.class_name)
+        elif isinstance(mark, Ref):
+            typed = dataclasses.replace(typed, type=CimType.REFERENCE, class_name=mark.class_name)
         elif isinstance(mark, str):
             typed = dataclasses.replace(typed, description=mark)
         elif mark is _KeyMark:

@@ -53,6 +53,7 @@ class ProviderEntry:
     """One row of the table: a ProviderId, an architecture, and the known provider behind it (None: there is none).
 
     `registration` is what a namespace says of it; a provider that code registered has none, and offers all it has.
+    `is_class_provider` is IsClassProvider: whether it may have classes of its own.
     """
 
     def __init__(
@@ -66,12 +67,13 @@ class ProviderEntry:
         self.name = name
         self.architecture = architecture
         self.registration = registration
-        self._known = known
+        self.known = known
         self._deadline = deadline
         self._loading: asyncio.Task[ProviderRunner] | None = None
         self._runner: ProviderRunner | None = None
         queries: Iterable[str] = getattr(None if known is None else known.factory, "result_set_queries", ())
         self._has_class = _classes(queries if registration is None else registration.queries, name)
+        self.is_class_provider = self._may_have_classes()
         self._lacks_class = _classes(() if registration is None else registration.unsupported, name)
 
     @property
@@ -79,12 +81,10 @@ class ProviderEntry:
         """The provider, if it is loaded."""
         return self._runner
 
-    @property
-    def is_class_provider(self) -> bool:
-        """IsClassProvider: whether the provider may have classes of its own."""
+    def _may_have_classes(self) -> bool:
         if self.registration is not None:
             return "is_class_supported" in self.registration.offer.functions
-        factory = None if self._known is None else self._known.factory
+        factory = None if self.known is None else self.known.factory
         if not (isinstance(factory, type) and issubclass(factory, Provider)):
             return False
         return any(map(factory.supports, ("get_class", "enumerate_classes", "put_class", "is_class_supported")))
@@ -106,17 +106,17 @@ class ProviderEntry:
         return await asyncio.shield(self._loading)
 
     async def _load(self) -> ProviderRunner:
-        if self._known is None:
+        if self.known is None:
             raise self._failure(
                 "nothing on this server is known by that CLSID or name; its operator has to install it and allow it"
             )
         offer = None if self.registration is None else self.registration.offer
         try:
             async with asyncio.timeout(self._deadline):
-                if self._known.isolation is not None:
-                    reference = reference_to(self._known.factory)
+                if self.known.isolation is not None:
+                    reference = reference_to(self.known.factory)
                     runner: ProviderRunner = await IsolatedRunner.start(
-                        reference, self.name, deadline=self._deadline, isolation=self._known.isolation, offer=offer
+                        reference, self.name, deadline=self._deadline, isolation=self.known.isolation, offer=offer
                     )
                 else:
                     provider = await self._made()
@@ -140,8 +140,8 @@ class ProviderEntry:
             starter.close()
 
     def _make(self) -> Provider:
-        assert self._known is not None
-        provider = self._known.factory()
+        assert self.known is not None
+        provider = self.known.factory()
         if not isinstance(provider, Provider):
             raise TypeError(f"its factory made a {type(provider).__name__}")
         provider.load()
@@ -248,19 +248,20 @@ class ProviderTable:
     def reconcile(self, namespace: str, registrations: Iterable[Registration]) -> list[ProviderEntry]:
         """Makes the rows of `namespace` what it says now; those that are gone, or changed, for the caller to close."""
         here = fold(namespace)
-        wanted = {fold(registration.name): registration for registration in registrations}
-        gone = [
-            self._entries.pop(key)
-            for key, entry in list(self._entries.items())
-            if key[0] == here and wanted.get(key[1]) != entry.registration
-        ]
-        for folded, registration in wanted.items():
+        wanted: dict[tuple[str, str, int], tuple[Registration, _Known | None]] = {}
+        for registration in registrations:
             meant: list[_Known | None] = [*self._meant(registration)]
             for known in meant or [None]:
                 architecture = ARCHITECTURE if known is None else known.architecture
-                if (here, folded, architecture) not in self._entries:
-                    entry = ProviderEntry(registration.name, known, architecture, self._deadline, registration)
-                    self._entries[here, folded, architecture] = entry
+                wanted[here, fold(registration.name), architecture] = registration, known
+        gone = [
+            self._entries.pop(key)
+            for key, entry in list(self._entries.items())
+            if key[0] == here and wanted.get(key) != (entry.registration, entry.known)
+        ]
+        for key, (registration, known) in wanted.items():
+            if key not in self._entries:
+                self._entries[key] = ProviderEntry(registration.name, known, key[2], self._deadline, registration)
         return gone
 
     def _meant(self, registration: Registration) -> list[_Known]:

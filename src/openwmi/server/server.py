@@ -26,7 +26,8 @@ from openwmi.manager.limits import Limits
 from openwmi.manager.recovery import RecoveryList
 from openwmi.net.dcom import DcomHost, keep_pinging
 from openwmi.net.rpc import RpcTransport
-from openwmi.providers import Provider
+from openwmi.providers import Isolation, Provider
+from openwmi.providers.discovery import load_installed
 from openwmi.providers.host import HOST_PROVIDERS
 from openwmi.repository import Store
 from openwmi.rpc import ConnectionLimits
@@ -126,6 +127,10 @@ def _service_keys(keytab: str | Path | None) -> ServiceKeys | None:
 class Server:
     """One server: an object manager over `store`, the host's providers and more, and DCOM in front of them.
 
+    `providers` are registered in every namespace, with their classes: classes, functions that make one, or names of
+    installed ones (entry points of ``openwmi.providers``). `allowed_providers` wait for a namespace to register them by
+    MOF. `isolation` has every provider but the host's own run in a process of its own.
+
     `listen` is the address to listen at, ports of 0 are free ones; `advertise` and `activation_minimum` are
     `DcomHost`'s, `backups` and `recovery` the object manager's. With a `keytab`, users of its Kerberos realm are the
     accounts of the same name. Starting opens everything, and closes it again if something cannot be opened; stopping
@@ -140,7 +145,9 @@ class Server:
         listen: str = "127.0.0.1",
         rpc_port: int = RPC_PORT,
         exporter_port: int = EXPORTER_PORT,
-        providers: Iterable[Callable[[], Provider]] = HOST_PROVIDERS,
+        providers: Iterable[Callable[[], Provider] | str] = HOST_PROVIDERS,
+        allowed_providers: Iterable[Callable[[], Provider] | str] = (),
+        isolation: Isolation | None = None,
         limits: Limits | None = None,
         connection_limits: ConnectionLimits | None = None,
         sink_timer: float = SINK_TIMER,
@@ -154,6 +161,8 @@ class Server:
         self.addresses = Addresses(listen, rpc_port, exporter_port)
         self._accounts = accounts
         self._providers = tuple(providers)
+        self._allowed = tuple(allowed_providers)
+        self._isolation = isolation
         self._callbacks: dict[str, _Callbacks] = {}
         self._pinging: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
@@ -186,7 +195,11 @@ class Server:
         try:
             await self.manager.open()
             for provider in self._providers:
-                await self.manager.register(provider)
+                factory = load_installed(provider) if isinstance(provider, str) else provider
+                await self.manager.register(factory, isolation=self._isolation_of(provider))
+            for provider in self._allowed:
+                factory = load_installed(provider) if isinstance(provider, str) else provider
+                self.manager.allow(factory, isolation=self._isolation_of(provider))
             await self.manager.recover()
             await self._host.listen(wanted.address, wanted.rpc_port, wanted.exporter_port)
         except BaseException:
@@ -197,6 +210,10 @@ class Server:
         self.addresses = Addresses(wanted.address, self._host.resolver_port, self._host.exporter_port)
         _log.info("listening at %s, ports %d and %d", *asdict(self.addresses).values())
         return self.addresses
+
+    def _isolation_of(self, provider: Callable[[], Provider] | str) -> Isolation | None:
+        """The host's own providers are part of the server; all others may be kept apart from it."""
+        return None if provider in HOST_PROVIDERS else self._isolation
 
     async def stop(self) -> None:
         """Ends every operation and connection, and closes the store."""

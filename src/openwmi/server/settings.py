@@ -27,7 +27,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from openwmi.errors import ConfigurationError
 from openwmi.manager.limits import Limits
 from openwmi.manager.recovery import RecoveryList
-from openwmi.providers import Provider
+from openwmi.providers import Isolation, Provider
 from openwmi.providers.host import HOST_PROVIDERS
 from openwmi.repository import MemoryStore, SqliteStore
 from openwmi.rpc import ConnectionLimits
@@ -68,7 +68,11 @@ _Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
 class Settings(BaseModel):
-    """What a server needs to know. Files that are None are the user's own, or, of `backups` and `ready_file`, none."""
+    """What a server needs to know. Files that are None are the user's own, or, of `backups` and `ready_file`, none.
+
+    `providers` are names of the host's own; `installed_providers` and `allowed_providers` are entry points, run for
+    every namespace or for those that register them, and with `isolate_providers` each in a process of its own.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -81,6 +85,9 @@ class Settings(BaseModel):
     backups: Path | None = None
     ready_file: Path | None = None
     providers: tuple[str, ...] | None = None
+    installed_providers: tuple[str, ...] = ()
+    allowed_providers: tuple[str, ...] = ()
+    isolate_providers: bool = False
     sink_timer: Annotated[float, Field(gt=0)] = SINK_TIMER
     limits: Annotated[Limits, _fields_of(Limits), AfterValidator(_above_zero)] = Limits()
     connections: Annotated[ConnectionLimits, _fields_of(ConnectionLimits), AfterValidator(_above_zero)] = (
@@ -114,7 +121,9 @@ class Settings(BaseModel):
             listen=self.listen,
             rpc_port=self.rpc_port,
             exporter_port=self.exporter_port,
-            providers=providers,
+            providers=(*providers, *self.installed_providers),
+            allowed_providers=self.allowed_providers,
+            isolation=Isolation() if self.isolate_providers else None,
             limits=self.limits,
             connection_limits=self.connections,
             sink_timer=self.sink_timer,
