@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from openwmi.cim import Class, Instance
-from openwmi.cim.delivery import AsyncOperation, AsyncOperationTable, CallResult, ResultSet, StatusType
+from openwmi.cim.delivery import AsyncOperation, AsyncOperationTable, CallResult, StatusType
 from openwmi.cim.operation import Operation, Outcome, Progress
 from openwmi.cim.operations import CallContext, DeleteInstance, EnumerateInstances, Flags, Request
-from openwmi.errors import ConnectionLost, NotFound, OperationCancelled
+from openwmi.errors import ConnectionLost, NotFound
 from openwmi.status import WbemStatus
 
 OBJECTS = [Class("C").new() for _ in range(5)]
@@ -217,36 +217,6 @@ async def test_closing_the_table_ends_everything() -> None:
     await table.close()
     await task
     assert sink.calls == [("set_status", 0, WbemStatus.WBEM_E_SHUTTING_DOWN, None, None), RELEASED]
-
-
-async def test_an_enumerator() -> None:
-    running = operation()
-    results = ResultSet(running)
-    assert await results.next(2, 0) == ([], WbemStatus.WBEM_S_TIMEDOUT)
-    await running.deliver(OBJECTS)
-    found, status = await results.next(2, None)
-    assert (len(found), found[0] is OBJECTS[0], status) == (2, True, WbemStatus.WBEM_S_NO_ERROR)
-    found, status = await results.next(2, 0)
-    assert (len(found), status) == (2, WbemStatus.WBEM_S_NO_ERROR)
-    found, status = await results.next(2, 0)
-    assert (len(found), status) == (1, WbemStatus.WBEM_S_TIMEDOUT)
-    running.finish(Outcome())
-    assert await results.next(2, None) == ([], WbemStatus.WBEM_S_FALSE)
-
-
-async def test_an_enumerators_failure_comes_after_its_results() -> None:
-    running = operation()
-    results = ResultSet(running)
-    await running.deliver(OBJECTS[:1])
-    running.fail(NotFound("gone"))
-    found, status = await results.next(5, None)
-    assert (len(found), status) == (1, WbemStatus.WBEM_S_TIMEDOUT)
-    with pytest.raises(NotFound):
-        await results.next(5, None)
-    other = operation()
-    await ResultSet(other).close()
-    with pytest.raises(OperationCancelled):
-        await ResultSet(other).next(1, None)
 
 
 async def test_a_call_result() -> None:

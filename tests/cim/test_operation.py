@@ -381,18 +381,3 @@ async def test_closing_can_be_cancelled_itself() -> None:
         await closing
     release.set()
     await running.close()
-
-
-async def test_settled_when_it_has_ended_or_is_full() -> None:
-    running = operation()
-    waiting = asyncio.ensure_future(running.settled())
-    await running.deliver(OBJECTS[:2])
-    await settle()
-    assert not waiting.done()
-    await running.deliver(OBJECTS[2:3])
-    assert await waiting is None
-    assert running.has_results
-    await running.take(3)
-    assert not running.has_results
-    running.finish(Outcome())
-    assert await running.settled() == Outcome()

@@ -154,6 +154,7 @@ async def test_an_account_without_sids(manager: ObjectManager) -> None:
         await manager.connect(CIMV2, context(Stranger(False)))
 
 
+@pytest.mark.requirement("WMI-3.1.4.3.1-01", "WMI-3.1.4.3.1-02", "WMI-3.1.4.3.1-20")
 @pytest.mark.parametrize(
     ("path", "found"),
     [
@@ -176,6 +177,7 @@ async def test_opening_a_child_namespace(manager: ObjectManager, path: str, foun
         assert (await root.open_namespace(path, context())).namespace == found
 
 
+@pytest.mark.requirement("WMI-3.1.4.3.1-03")
 async def test_opening_needs_rights_and_a_name(manager: ObjectManager) -> None:
     root = await manager.connect("root", context())
     with pytest.raises(AccessDenied):

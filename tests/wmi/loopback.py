@@ -17,6 +17,7 @@ from openwmi.cim import CimType, Class, Flavor, Instance, NameMap, Property, Qua
 from openwmi.cim.delivery import AsyncOperationTable
 from openwmi.cim.operation import Operation
 from openwmi.cim.operations import CallContext, CallingMode, Request
+from openwmi.cim.spool import Spools
 from openwmi.dcom.activator import Activator
 from openwmi.dcom.bindings import DualStringArray, Endpoint
 from openwmi.dcom.importer import Importer, Reach, Reference, Response
@@ -180,6 +181,13 @@ class RecordingSink:
     async def released(self) -> None:
         self.freed.set()
 
+    @property
+    def told(self) -> list[tuple[Any, ...]]:
+        """The calls in short: the keys of what was indicated, and statuses."""
+        return [
+            (name, [found["Id"] for found in rest[0]] if name == "indicate" else rest[1]) for name, *rest in self.calls
+        ]
+
 
 class Loopback:
     """Both sides. Use it with `async with`: the end checks that nothing is left running."""
@@ -196,7 +204,16 @@ class Loopback:
         self.callbacks = MemoryTransport(
             {CLIENT: self.client}, replace(caller, address=EXPORTER.host, connection="back")
         )
-        self.wmi = WmiServer(self, self.operations, extended, lambda caller: Importer(self.callbacks), self.spawn)
+        self.spools = Spools()
+        self.wmi = WmiServer(
+            namespaces=self,
+            operations=self.operations,
+            extended=extended,
+            callbacks=lambda caller: Importer(self.callbacks),
+            spawn=self.spawn,
+            offload=asyncio.to_thread,
+            spools=self.spools,
+        )
         self.transport = MemoryTransport({EXPORTER: self.server, RESOLVER: self.server}, caller)
         self.importer = Importer(self.transport)
         self.namespaces = RemoteNamespaces(self.importer, EXPORTER.host, RESOLVER.port, sinks=self)
@@ -293,6 +310,7 @@ class Loopback:
         for operation in self.namespace.operations:
             await operation.close()
         assert len(self.operations) == 0
+        assert (self.spools.memory_used, self.spools.disk_used) == (0, 0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from openwmi.cim import CimType, TypedValue
-from openwmi.cim.operation import Operation, Progress
+from openwmi.cim.operation import Operation, Outcome, Progress
 from openwmi.cim.operations import (
     CallContext,
     CallingMode,
@@ -114,12 +114,19 @@ async def test_every_failure_in_every_mode(request_: Request, mode: CallingMode,
 async def test_a_failure_after_results(request_: Request, mode: CallingMode) -> None:
     async with Loopback() as loop:
         remote = await loop.open()
+        exported = len(loop.server.exporter)
         loop.namespace.produce = gives(*things(3), error=NotFound("it broke"))
-        operation = await remote.start(request_, loop.context(mode))
-        batch = await operation.take(10)
-        assert len(batch) == 3
-        with pytest.raises(NotFound, match="it broke"):
-            await operation.collect()
+        if mode is CallingMode.SYNCHRONOUS:
+            # The call is complete when it returns, and tells how it ended (3.1.1.1.1).
+            with pytest.raises(NotFound, match="it broke"):
+                await remote.start(request_, loop.context(mode))
+        else:
+            operation = await remote.start(request_, loop.context(mode))
+            batch = await operation.take(10)
+            assert len(batch) == 3
+            with pytest.raises(NotFound, match="it broke"):
+                await operation.collect()
+        await settle(loop, exported)
 
 
 @pytest.mark.parametrize("mode", MODES, ids=name)
@@ -169,7 +176,7 @@ async def test_a_lost_connection_ends_what_waits_for_a_sink() -> None:
     async with Loopback() as loop:
         loop.namespace.children["child"] = FakeNamespace("root\\test\\child")
         remote = await loop.open()
-        child = await remote.open_namespace("child", loop.context())
+        child = await remote.open_namespace("child", loop.context(CallingMode.SYNCHRONOUS))
         assert child.namespace == f"{NAMESPACE}\\child"
         for namespace, fake in ((remote, loop.namespace), (child, loop.namespace.children["child"])):
             held = fake.produce = Held()
@@ -251,4 +258,108 @@ async def test_how_long_a_call_may_take() -> None:
         operation = await remote.start(GetObject("x"), loop.context())
         await operation.collect()
         limits = {call.method: call.timeout for call in loop.transport.calls}
-        assert (limits["CreateInstanceEnum"], limits["Next"], limits["GetCallStatus"]) == (30.0, 45.0, 45.0)
+        assert (limits["CreateInstanceEnum"], limits["Next"], limits["GetResultObject"]) == (30.0, 45.0, 45.0)
+
+
+# -- enumerators
+
+
+def ids(found: list[Any]) -> list[str]:
+    return [one["Id"] for one in found]
+
+
+@pytest.mark.parametrize("mode", [CallingMode.SYNCHRONOUS, CallingMode.SEMISYNCHRONOUS], ids=name)
+async def test_an_enumerator_that_goes_back(mode: CallingMode) -> None:
+    async with Loopback() as loop:
+        remote = await loop.open()
+        exported = len(loop.server.exporter)
+        loop.namespace.produce = gives(*things(5))
+        it = await remote.enumerate(EnumerateInstances("Thing"), loop.context(mode))
+        assert loop.namespace.last[1].mode is mode
+        found, status = await it.next(2, None)
+        assert (ids(found), status) == (["thing 0", "thing 1"], 0)
+        clone = await it.clone()
+        assert await it.skip(2, 1.5) == 0
+        assert loop.transport.calls[-1].timeout == 31.5
+        found, status = await it.next(2, 0)
+        assert (ids(found), status) == (["thing 4"], WbemStatus.WBEM_S_FALSE)
+        await it.reset()
+        assert ids((await it.next(1, None))[0]) == ["thing 0"]
+        assert await it.skip(9, None) == WbemStatus.WBEM_S_FALSE
+        assert loop.transport.calls[-1].timeout is None
+        await it.close()
+        await it.close()
+        assert ids((await clone.next(1, None))[0]) == ["thing 2"]
+        await clone.close()
+        await settle(loop, exported)
+
+
+async def test_the_next_objects_to_a_sink() -> None:
+    async with Loopback() as loop:
+        remote = await loop.open()
+        exported = len(loop.server.exporter)
+        loop.namespace.produce = gives(*things(5))
+        it = await remote.enumerate(EnumerateInstances("Thing"), loop.context())
+        operation = await it.next_async(3)
+        assert ids(await operation.collect()) == ["thing 0", "thing 1", "thing 2"]
+        assert (await operation.wait()).status == WbemStatus.WBEM_S_NO_ERROR
+        operation = await it.next_async(3)
+        assert ids(await operation.collect()) == ["thing 3", "thing 4"]
+        assert (await operation.wait()).status == WbemStatus.WBEM_S_FALSE
+        with pytest.raises(InvalidParameter):
+            await it.next_async(0)
+        await it.close()
+        await settle(loop, exported)
+
+
+async def test_a_sink_for_the_next_objects_that_is_not_waited_for() -> None:
+    async with Loopback() as loop:
+        remote = await loop.open()
+        exported = len(loop.server.exporter)
+        held = loop.namespace.produce = Held(*things(2))
+        it = await remote.enumerate(EnumerateInstances("Thing"), loop.context())
+        operation = await it.next_async(3)
+        await operation.close()
+        held.go_on.set()
+        await loop.quiet()
+        await it.close()
+        await settle(loop, exported)
+
+
+async def test_a_forward_only_enumerator_says_so() -> None:
+    async with Loopback() as loop:
+        remote = await loop.open()
+        loop.namespace.produce = gives(*things(1))
+        it = await remote.enumerate(EnumerateInstances("Thing"), loop.context(flags=0x20))
+        for going_back in (it.reset, it.clone):
+            with pytest.raises(WbemError) as caught:
+                await going_back()
+            assert caught.value.status == WbemStatus.WBEM_E_INVALID_OPERATION
+        await it.close()
+
+
+@pytest.mark.parametrize("mode", [CallingMode.SYNCHRONOUS, CallingMode.SEMISYNCHRONOUS], ids=name)
+async def test_children_in_both_modes(mode: CallingMode) -> None:
+    async with Loopback() as loop:
+        remote = await loop.open()
+        exported = len(loop.server.exporter)
+        loop.namespace.children["child"] = FakeNamespace("root\\test\\child")
+        child = await remote.open_namespace("child", loop.context(mode))
+        await run(child, DeleteClass("X"), loop.context())
+        assert loop.namespace.children["child"].last[0] == DeleteClass("X")
+        await child.close()
+        with pytest.raises(InvalidNamespace):
+            await remote.open_namespace("stranger", loop.context(mode))
+        await settle(loop, exported)
+
+
+async def test_a_success_that_is_not_the_usual_one_is_told() -> None:
+    async with Loopback() as loop:
+        remote = await loop.open()
+
+        async def produce(operation: Operation) -> None:
+            operation.finish(Outcome(WbemStatus.WBEM_S_PARTIAL_RESULTS))
+
+        loop.namespace.produce = produce
+        operation = await remote.start(EnumerateInstances("Thing"), loop.context(CallingMode.ASYNCHRONOUS))
+        assert (await operation.wait()).status == WbemStatus.WBEM_S_PARTIAL_RESULTS

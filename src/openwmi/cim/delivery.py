@@ -1,10 +1,11 @@
 """How an operation's results reach whoever asked: WMI's calling modes as deliveries over the one `Operation`.
 
     synchronous, one object   `CallResult`, waited for before the call returns
-    semisynchronous           `ResultSet` (IEnumWbemClassObject), `CallResult` (IWbemCallResult)
-    asynchronous              `AsyncOperationTable.run`, which drives an `ObjectSink`
+    semisynchronous           `CallResult` (IWbemCallResult); `openwmi.cim.results` (IEnumWbemClassObject)
+    asynchronous              `AsyncOperationTable.deliver`, which drives an `ObjectSink`
 
-Nothing here knows a protocol: a DCOM stub and a caller in this process use the same deliveries.
+Nothing here knows a protocol: a DCOM stub and a caller in this process use the same deliveries. `Reception` is the
+other end of the last one: what a sink is told becomes an `Operation` again.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from openwmi.cim.instances import CimObject, Instance
 from openwmi.cim.operation import Operation, Outcome, Progress
 from openwmi.cim.operations import CallContext, Flags
-from openwmi.errors import Error, NotFound, WbemError
+from openwmi.errors import Error, NotFound, PeerError, ProtocolError, WbemError
 from openwmi.status import WbemStatus
 
-__all__ = ["AsyncOperation", "AsyncOperationTable", "CallResult", "ObjectSink", "ResultSet", "StatusType"]
+__all__ = ["AsyncOperation", "AsyncOperationTable", "CallResult", "ObjectSink", "Reception", "StatusType"]
 
 _log = logging.getLogger("openwmi.delivery")
 
@@ -185,45 +187,6 @@ def _who(entry: AsyncOperation) -> str:
     return f"{entry.context.principal.name} at {entry.context.peer}"
 
 
-class ResultSet:
-    """The results of a semisynchronous operation as an enumerator hands them out (IEnumWbemClassObject, 3.1.4.4).
-
-    Forward only so far: what has been handed out is freed. `next` never loses results to a time-out.
-    """
-
-    def __init__(self, operation: Operation) -> None:
-        self.operation = operation
-
-    async def next(self, count: int, timeout: float | None) -> tuple[list[CimObject], int]:
-        """Up to `count` objects and a status: S_NO_ERROR (all of them), S_FALSE (the end), S_TIMEDOUT (too few yet).
-
-        A timeout of None waits without limit. Raises the `WbemError` of a failed operation once its results are out.
-        """
-        found: list[CimObject] = []
-        try:
-            async with asyncio.timeout(timeout):
-                while len(found) < count:
-                    batch = await self.operation.take(count - len(found))
-                    if not batch:
-                        break
-                    found += batch
-        except TimeoutError:
-            return found, WbemStatus.WBEM_S_TIMEDOUT
-        if len(found) == count:
-            return found, WbemStatus.WBEM_S_NO_ERROR
-        outcome = await self.operation.wait()
-        if outcome.succeeded:
-            return found, WbemStatus.WBEM_S_FALSE
-        if not found:
-            outcome.raise_for_status()
-        # S_FALSE would be the end: nobody would come back for the failure.
-        return found, WbemStatus.WBEM_S_TIMEDOUT
-
-    async def close(self) -> None:
-        """The enumerator is released: cancels what still runs and frees the results."""
-        await self.operation.close()
-
-
 class CallResult:
     """The result of a semisynchronous operation with at most one object (IWbemCallResult, 3.1.4.5)."""
 
@@ -253,3 +216,58 @@ class CallResult:
         """
         if self.operation.request.RETURNS_MANY:
             await self.operation.close()
+
+
+class Reception:
+    """The receiving end of an asynchronous call: what its sink is told feeds `operation` (MS-WMI 3.1.4.2).
+
+    Its methods are what a sink's stub hands its calls to; only the first end counts.
+    """
+
+    def __init__(self, operation: Operation) -> None:
+        self._operation = operation
+        self._ended = asyncio.Event()
+        self._outcome: Outcome | None = None
+
+    async def indicate(self, objects: Sequence[CimObject]) -> None:
+        """Results; waits while whoever takes them is behind."""
+        await self._operation.deliver(objects)
+
+    async def progress(self, current: int, total: int, text: str | None) -> None:
+        """Progress: `current` of `total`."""
+        self._operation.report(Progress(current, total, text))
+
+    async def finished(self, status: int, text: str | None, error: Instance | None) -> None:
+        """The end."""
+        detail = error.get("Description") if error is not None else None
+        self._end(Outcome(status, text, detail or "", error))
+
+    def abandoned(self) -> None:
+        """The server has given its references back, and never told the end."""
+        self.lost(ProtocolError("the server let go of the sink without telling it the end"))
+
+    def lost(self, reason: PeerError) -> None:
+        """The connection has ended, so nothing more will come."""
+        self._end(Outcome(WbemStatus.WBEM_E_TRANSPORT_FAILURE, error=reason))
+
+    def _end(self, outcome: Outcome) -> None:
+        if self._outcome is None:
+            self._outcome = outcome
+            self._ended.set()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the sink has been told the end."""
+        return self._outcome is not None
+
+    async def outcome(self) -> Outcome:
+        """Waits for the end."""
+        await self._ended.wait()
+        assert self._outcome is not None
+        return self._outcome
+
+    async def last_word(self, patience: float) -> None:
+        """Waits for the end of a cancelled operation, `patience` seconds at most: it changes nothing any more."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._ended.wait()

@@ -3,6 +3,8 @@
 The producer (the object manager, or a client that fetches from a server) fills it; a delivery empties it. The stream
 is bounded: a producer that runs ahead of its consumer waits in `deliver`. The operation is finished exactly once, by
 its producer, by `cancel` or by its deadline, whichever comes first; what the others say after that counts for nothing.
+
+`undisturbed` is for what such a producer must do to the end, such as giving back what it holds elsewhere.
 """
 
 from __future__ import annotations
@@ -11,20 +13,22 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from openwmi.cim.instances import CimObject, Instance
 from openwmi.cim.operations import CallContext, Request
 from openwmi.errors import Error, PeerError, WbemError
 from openwmi.status import WbemStatus, succeeded
 
-__all__ = ["Operation", "Outcome", "Progress"]
+__all__ = ["Operation", "Outcome", "Progress", "undisturbed"]
 
 _log = logging.getLogger("openwmi.operation")
 
 DEFAULT_CAPACITY: Final = 1000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,16 @@ class Operation:
         self._task.add_done_callback(lambda _: self.finish(CANCELLED))
         return self
 
+    async def begin(self, producer: Callable[[Operation], Awaitable[str | None]]) -> Operation:
+        """Launches the operation and lets its producer take the first step: one that never began gives nothing back."""
+        self.launch(producer)
+        try:
+            await asyncio.sleep(0)
+        except BaseException:
+            self.cancel()
+            raise
+        return self
+
     async def _run(self, producer: Callable[[Operation], Awaitable[str | None]]) -> None:
         loop, timeout = asyncio.get_running_loop(), self.context.timeout
         deadline = None if timeout is None else loop.call_later(timeout, self._expire)
@@ -157,18 +171,18 @@ class Operation:
         """
         for start in range(0, len(objects), self._capacity):
             while len(self._results) >= self._capacity and self._outcome is None:
-                await self._changed()
+                await self.changed()
             if self._outcome is not None:
                 status = WbemStatus.WBEM_E_CALL_CANCELLED if self._outcome.succeeded else self._outcome.status
                 raise WbemError.of(status, "the operation has ended already")
             self._results.extend(objects[start : start + self._capacity])
-            self._wake()
+            self.wake()
 
     def report(self, progress: Progress) -> None:
         """Reports progress. A report that nobody has taken yet is replaced by a newer one."""
         if self._outcome is None:
             self._progress, self._untold = progress, True
-            self._wake()
+            self.wake()
 
     def fail(self, error: WbemError) -> None:
         """Ends the operation with an error."""
@@ -178,13 +192,10 @@ class Operation:
         """Ends the operation; only the first end counts."""
         if self._outcome is not None:
             return
-        if not outcome.succeeded and outcome.extended is None:
-            error = WbemError.of(outcome.status, outcome.detail)
-            outcome = replace(outcome, extended=self._error_object(error))
-        self._outcome = outcome
+        self._outcome = outcome = self.explained(outcome)
         if outcome.status == WbemStatus.WBEM_E_CALL_CANCELLED:
             self._results.clear()
-        self._wake()
+        self.wake()
         callbacks, self._on_finish = self._on_finish, []
         for callback in callbacks:
             try:
@@ -192,6 +203,12 @@ class Operation:
             except Exception:
                 # One listener's mistake must not keep the end from the others.
                 _log.exception("a listener to the end of %s failed", self.request.METHOD)
+
+    def explained(self, outcome: Outcome) -> Outcome:
+        """The outcome with the error object that this operation gives a failure."""
+        if outcome.succeeded or outcome.extended is not None:
+            return outcome
+        return replace(outcome, extended=self._error_object(WbemError.of(outcome.status, outcome.detail)))
 
     # -- the consumer's side
 
@@ -224,43 +241,36 @@ class Operation:
         """
         while True:
             if self._results:
-                batch = list(self._results)
-                self._results.clear()
-                self._wake()
-                return batch
+                return self.available()
             if self._outcome is not None:
                 return self._outcome
             if self._untold and self._progress is not None:
                 self._untold = False
                 return self._progress
-            await self._changed()
+            await self.changed()
 
     async def take(self, maximum: int) -> list[CimObject]:
         """At least one and at most `maximum` results, as soon as there are any; none at the end. Skips progress."""
         while not self._results and self._outcome is None:
-            await self._changed()
-        count = min(maximum, len(self._results))
-        taken = [self._results.popleft() for _ in range(count)]
+            await self.changed()
+        return self.available(maximum)
+
+    def available(self, maximum: int | None = None) -> list[CimObject]:
+        """At most `maximum` of the results that are there (None: all of them), without waiting for any."""
+        if maximum is None or maximum >= len(self._results):
+            taken = list(self._results)
+            self._results.clear()
+        else:
+            taken = [self._results.popleft() for _ in range(maximum)]
         if taken:
-            self._wake()
+            self.wake()
         return taken
 
     async def wait(self) -> Outcome:
         """Waits for the outcome without taking results: for operations that give none or one."""
         while self._outcome is None:
-            await self._changed()
+            await self.changed()
         return self._outcome
-
-    async def settled(self) -> Outcome | None:
-        """Waits until the operation has ended or its buffer is full; the outcome if it has ended."""
-        while self._outcome is None and len(self._results) < self._capacity:
-            await self._changed()
-        return self._outcome
-
-    @property
-    def has_results(self) -> bool:
-        """Whether results wait to be taken."""
-        return bool(self._results)
 
     async def collect(self) -> list[CimObject]:
         """All results; raises the `WbemError` of a failure. For results that are known to be few."""
@@ -301,16 +311,28 @@ class Operation:
         state = "running" if self._outcome is None else f"0x{self._outcome.status:08X}"
         return f"<Operation {self.request.METHOD} {state}>"
 
-    def _wake(self) -> None:
-        for waker in self._wakers:
-            if not waker.done():
-                waker.set_result(None)
-        self._wakers.clear()
-
-    async def _changed(self) -> None:
+    async def changed(self) -> None:
+        """Waits until results have come or were taken, there is progress, or the operation has ended."""
         waker: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._wakers.add(waker)
         try:
             await waker
         finally:
             self._wakers.discard(waker)
+
+    def wake(self) -> None:
+        """Lets everybody look again who waits for something to change."""
+        for waker in self._wakers:
+            if not waker.done():
+                waker.set_result(None)
+        self._wakers.clear()
+
+
+async def undisturbed(work: Coroutine[Any, Any, T]) -> T:
+    """Runs `work` to its end even if whoever waits for it is cancelled meanwhile, which takes effect after that."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise

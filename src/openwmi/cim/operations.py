@@ -116,11 +116,15 @@ class CallContext:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Base of the requests. `FLAGS` are the flags valid for this one beside those of the calling mode."""
+    """Base of the requests. `FLAGS` are the flags valid for this one beside those of the calling mode.
+
+    `RETURNS_MANY` says that the results are for an enumerator, `RETURNS_OBJECT` that there is one object, or none.
+    """
 
     FLAGS: ClassVar[int] = 0
     IGNORED: ClassVar[int] = IGNORED_FLAGS
     RETURNS_MANY: ClassVar[bool] = False
+    RETURNS_OBJECT: ClassVar[bool] = False
     METHOD: ClassVar[str] = ""
 
 
@@ -129,6 +133,7 @@ class GetObject(Request):
     """A class or an instance by its path (3.1.4.3.4); None is an empty class."""
 
     FLAGS = Flags.USE_AMENDED_QUALIFIERS | Flags.DIRECT_READ
+    RETURNS_OBJECT = True
     METHOD = "GetObject"
     path: str | None
 
@@ -212,6 +217,7 @@ class ExecQuery(Request):
 class ExecMethod(Request):
     """Calls a method (3.1.4.3.22). The operation's one object holds the out-parameters."""
 
+    RETURNS_OBJECT = True
     METHOD = "ExecMethod"
     path: str | None
     method: str | None

@@ -33,7 +33,8 @@ class Implementation(Protocol):
     """An object that can be exported: its interfaces, and for each method a coroutine function.
 
     The method ``DeleteInstanceAsync`` is handled by ``delete_instance_async(call, **parameters)``, which returns the
-    out-parameters (None for none) or raises `WbemError`.
+    out-parameters (None for none) or raises `WbemError`. One that has `DENIED` wants that code, instead of
+    ERROR_ACCESS_DENIED, for calls by another account than the one it was made for.
     """
 
     INTERFACES: ClassVar[tuple[Interface, ...]]

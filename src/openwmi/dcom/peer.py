@@ -225,7 +225,8 @@ class Peer:
         """Refuses a caller who is not the one that the object was made for: a reference is no capability."""
         owner = entry.exported.owner
         if owner is not None and (caller.principal is None or str(caller.principal.sid) != owner):
-            raise Refused(HResult.ERROR_ACCESS_DENIED, "the object belongs to another account")
+            denied = getattr(entry.exported.implementation, "DENIED", HResult.ERROR_ACCESS_DENIED)
+            raise Refused(denied, "the object belongs to another account")
 
     async def _invoke(
         self, method: Method, implementation: Implementation, given: Mapping[str, Any], call: Call

@@ -26,6 +26,7 @@ from openwmi.cim import CimType, Class, Instance, NameMap, Qualifier, flag, fold
 from openwmi.cim.delivery import AsyncOperationTable
 from openwmi.cim.operation import Operation, Outcome
 from openwmi.cim.operations import CallContext, Request
+from openwmi.cim.spool import Spools
 from openwmi.errors import (
     AccessDenied,
     CallerError,
@@ -90,6 +91,11 @@ class ObjectManager:
         self.providers = ProviderTable(deadline=self.limits.provider_deadline)
         self.registrations = Registrations(self)
         self.async_operations = AsyncOperationTable(limit_per_caller=self.limits.async_operations_per_caller)
+        self.spools = Spools(
+            in_memory=self.limits.results_in_memory,
+            on_disk=self.limits.results_on_disk,
+            per_owner=self.limits.results_on_disk_per_caller,
+        )
         self.backup = BackupRestore(self, backups, self.limits.pause)
         self._recovery = recovery
         self._names = {fold(name) for name in (*_LOCAL_NAMES, self.server, host, *names)}

@@ -29,6 +29,7 @@ from openwmi.net.rpc import RpcTransport
 from openwmi.providers import Isolation, Provider
 from openwmi.providers.discovery import load_installed
 from openwmi.providers.host import HOST_PROVIDERS
+from openwmi.providers.threads import WorkerThreads
 from openwmi.repository import Store
 from openwmi.rpc import ConnectionLimits
 from openwmi.security.acceptors import LocalAcceptors
@@ -63,6 +64,7 @@ RPC_PORT: Final = 135
 # Below the ports that systems hand out by themselves, so that it is free when the server starts.
 EXPORTER_PORT: Final = 13500
 
+_DECODED_AT_ONCE: Final = 2  # large objects in parameters, each in a thread
 _INTERFACES: Final = (
     IWbemLevel1Login,
     IWbemServices,
@@ -180,13 +182,16 @@ class Server:
             advertise=advertise,
             activation_minimum=activation_minimum,
         )
+        self._decoding = WorkerThreads("objects", _DECODED_AT_ONCE)
         self._wmi = WmiServer(
-            self.manager,
-            self.manager.async_operations,
-            self.manager.extended,
-            self._callback,
-            self._host.spawn,
-            sink_timer,
+            namespaces=self.manager,
+            operations=self.manager.async_operations,
+            extended=self.manager.extended,
+            callbacks=self._callback,
+            spawn=self._host.spawn,
+            offload=self._decoding.run,
+            spools=self.manager.spools,
+            sink_timer=sink_timer,
         )
 
     async def start(self) -> Addresses:
@@ -219,6 +224,7 @@ class Server:
         """Ends every operation and connection, and closes the store."""
         await self.manager.close()
         await self._host.close()
+        self._decoding.close()
         if self._pinging is not None:
             self._pinging.cancel()
             await asyncio.wait({self._pinging})

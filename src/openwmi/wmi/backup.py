@@ -19,7 +19,7 @@ from openwmi.rpc.interface import In, Interface, Method
 from openwmi.rpc.ndr import UInt32, WideString
 
 if TYPE_CHECKING:
-    from openwmi.wmi.client import _Link
+    from openwmi.wmi.client.link import Link
 
 __all__ = [
     "CLSID_WBEM_BACKUP_RESTORE",
@@ -87,7 +87,7 @@ def _context(call: Call, flags: int) -> CallContext:
 class RemoteUpkeep:
     """`openwmi.cim.upkeep.Upkeep` on a server, over IWbemBackupRestoreEx. `port` is the server's resolver's."""
 
-    def __init__(self, link: _Link, port: int) -> None:
+    def __init__(self, link: Link, port: int) -> None:
         self._link = link
         self._port = port
 
