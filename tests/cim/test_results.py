@@ -262,6 +262,16 @@ async def test_forward_only_cannot_go_back_and_frees_what_it_handed_out() -> Non
     await it.close()
 
 
+async def test_what_only_goes_forward_needs_no_room_while_somebody_reads() -> None:
+    spools = Spools(in_memory=0, on_disk=0)
+    it = ResultSet(delivering(1_000, capacity=5), forward_only=True, spool=spools.open()).enumerator()
+    for first in range(0, 990, 90):
+        assert ids((await it.next(90, None))[0]) == list(range(first, first + 90))
+    assert spools.memory_used < 90 * 400
+    await it.close()
+    assert (spools.memory_used, spools.disk_used) == (0, 0)
+
+
 async def test_a_failed_operation_has_no_clones() -> None:
     it = ResultSet(delivering(1, error=NotFound("gone"))).enumerator()
     await it.next(1, None)

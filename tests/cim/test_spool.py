@@ -121,6 +121,24 @@ def test_one_spool_has_an_eighth_of_the_memory_and_all_have_no_more_than_all_of_
         spool.close()
 
 
+def test_the_file_goes_when_nothing_in_it_is_needed() -> None:
+    spools = Spools(in_memory=0)
+    spool = spools.open()
+    spool.append(things(200))
+    size = spools.disk_used
+    spool.discard(150)
+    assert spools.disk_used == size
+    assert ids(spool.read(150, 200)) == list(range(150, 200))
+    spool.discard(200)
+    assert spools.disk_used == 0
+    spool.append(things(10, 200), awaited=True)
+    assert spools.disk_used == 0 < spools.memory_used
+    spool.append(things(10, 210))
+    assert ids(spool.read(205, 300)) == list(range(205, 220))
+    spool.close()
+    assert (spools.memory_used, spools.disk_used) == (0, 0)
+
+
 def used(octets: dict[str, int], owners: str) -> list[Spool]:
     spools = Spools(in_memory=0, **octets)
     opened = []

@@ -13,6 +13,7 @@ from openwmi.cim.operations import CallContext
 from openwmi.client.session import AsyncSession
 from openwmi.errors import NotFound
 from openwmi.manager import ObjectManager
+from openwmi.manager.limits import Limits
 from openwmi.providers import Keys, Provider, ProviderCall, method
 from openwmi.repository import MemoryStore
 from openwmi.security.accounts import Accounts
@@ -87,8 +88,8 @@ class Gauges(Provider):
 
 
 @asynccontextmanager
-async def in_process() -> AsyncIterator[AsyncSession]:
-    manager = ObjectManager(MemoryStore(), server="HOST")
+async def in_process(limits: Limits | None = None) -> AsyncIterator[AsyncSession]:
+    manager = ObjectManager(MemoryStore(), server="HOST", limits=limits)
     context = CallContext(principal=Principal.local_system(), timeout=30)
     async with manager:
         await manager.register(Gauges)
@@ -98,19 +99,22 @@ async def in_process() -> AsyncIterator[AsyncSession]:
 
 
 @asynccontextmanager
-async def over_dcom() -> AsyncIterator[AsyncSession]:
+async def over_dcom(limits: Limits | None = None) -> AsyncIterator[AsyncSession]:
     accounts = Accounts()
     accounts.add("suite", "a password for the suite", administrator=True)
-    server = Server(MemoryStore(), accounts, rpc_port=0, exporter_port=0, providers=[Gauges])
+    server = Server(MemoryStore(), accounts, rpc_port=0, exporter_port=0, providers=[Gauges], limits=limits)
     async with server:
+        spools = server.manager.spools
         context = CallContext(principal=Principal.local_system())
         await server.manager.compile_mof(STATIC_CLASSES, NAMESPACE, context)
         url = f"dcom://suite@127.0.0.1:{server.addresses.rpc_port}/root/cimv2"
         async with await aio.connect(url, password="a password for the suite", timeout=30) as session:
             yield session
+    # Whatever the clients did, nothing waits for them any more.
+    assert (spools.memory_used, spools.disk_used) == (0, 0)
 
 
-IMPLEMENTATIONS: dict[str, Callable[[], AbstractAsyncContextManager[AsyncSession]]] = {
+IMPLEMENTATIONS: dict[str, Callable[..., AbstractAsyncContextManager[AsyncSession]]] = {
     "in process": in_process,
     "dcom": over_dcom,
 }

@@ -29,6 +29,7 @@ from impacket.dcerpc.v5.rpcrt import (
 from openwmi.dcom.exporter import PING_PERIOD
 from openwmi.providers.host import HOST_PROVIDERS
 from openwmi.security.accounts import nt_hash
+from openwmi.status import WbemStatus
 from tests.wire import HOST, PASSWORD, Machine, serving
 
 _Result = TypeVar("_Result")
@@ -155,6 +156,37 @@ async def test_operating_system(machine: Machine) -> None:
 async def test_an_enumeration(machine: Machine) -> None:
     found = await run(lambda s: fetch(s.CreateInstanceEnum("Win32_OperatingSystem")))
     assert [values(o)["CreationClassName"] for o in found] == ["Win32_OperatingSystem"]
+
+
+async def test_an_enumerator_goes_back_and_forth(machine: Machine) -> None:
+    def work(opened: Any) -> tuple[list[list[str]], int]:
+        def names(count: int) -> list[str]:
+            return [values(item.getProperties())["Handle"] for item in enumerator.Next(0xFFFFFFFF, count)]
+
+        enumerator = opened.CreateInstanceEnum("Win32_Process")
+        found = [names(3)]
+        enumerator.Reset()
+        enumerator.Skip(0xFFFFFFFF, 1)
+        found.append(names(2))
+        copy = enumerator.Clone()["ppEnum"]["abData"]
+        found.append(names(1))
+        original = enumerator
+        enumerator = wmi.IEnumWbemClassObject(
+            dcomrt.INTERFACE(
+                original.get_cinstance(), b"".join(copy), original.get_ipidRemUnknown(),
+                oxid=original.get_oxid(), target=original.get_target(),
+            )
+        )  # fmt: skip
+        found.append(names(1))
+        forward = opened.CreateInstanceEnum("Win32_Process", lFlags=0x30)
+        with pytest.raises(DCERPCException) as caught:
+            forward.Reset()
+        return found, code_of(caught.value)
+
+    (first, again, third, copied), refused = await run(work)
+    assert (len(first), again, len(third)) == (3, first[1:], 1)
+    assert copied == third
+    assert refused == WbemStatus.WBEM_E_INVALID_OPERATION
 
 
 async def test_a_class(machine: Machine) -> None:

@@ -65,7 +65,7 @@ class ResultSet:
                 while len(self.spool) < wanted and self.outcome is None and not reader.closed:
                     found = self.operation.available(wanted - len(self.spool))
                     if found:
-                        self._keep(found)
+                        self._keep(found, awaited=self.forward_only)
                     else:
                         await self.operation.changed()
 
@@ -83,12 +83,12 @@ class ResultSet:
                 await self.operation.changed()
         self.outcome.raise_for_status()
 
-    def _keep(self, found: list[CimObject]) -> None:
+    def _keep(self, found: list[CimObject], *, awaited: bool = False) -> None:
         """Adds results. Part of them is never taken for all, whatever goes wrong."""
         if not found or self._failure is not None:
             return
         try:
-            self.spool.append(found)
+            self.spool.append(found, awaited=awaited)
         except WbemError as error:
             self._fail(error)
         except Exception:

@@ -91,17 +91,25 @@ class Spool:
         self._memory = 0
         self._file: IO[bytes] | None = None
         self._size = 0
+        self._written = 0
         self._shapes = _Shapes()
 
     def __len__(self) -> int:
         return self._length
 
-    def append(self, objects: Sequence[CimObject]) -> None:
-        """Adds objects at the end. If it raises, some of them may have been added."""
+    def append(self, objects: Sequence[CimObject], *, awaited: bool = False) -> None:
+        """Adds objects at the end. If it raises, some of them may have been added.
+
+        What is `awaited` stays in memory, though it counts there: a reader is about to take it.
+        """
         for start in range(0, len(objects), _CHUNK):
             chunk = objects[start : start + _CHUNK]
             kept = _Kept(chunk, sum(map(weight, chunk)))
-            self._chunks.append(kept if self._has_room(kept.weight) else self._write(chunk))
+            if awaited or self._has_room(kept.weight):
+                self._hold(kept.weight)
+                self._chunks.append(kept)
+            else:
+                self._chunks.append(self._write(chunk))
             self._starts.append(self._length)
             self._length += len(chunk)
 
@@ -118,30 +126,29 @@ class Spool:
         return found
 
     def discard(self, before: int) -> None:
-        """Frees what is before that index, whole chunks at a time. The file shrinks only when the spool is closed."""
+        """Frees what is before that index: whole chunks of memory, and the file once nothing in it is needed."""
         # The last chunk that begins at or before the index may be needed yet, unless it is the end.
         count = len(self._chunks) if before >= self._length else max(bisect_right(self._starts, before) - 1, 0)
         for chunk in self._chunks[:count]:
             if isinstance(chunk, _Kept):
                 self._hold(-chunk.weight)
+            else:
+                self._written -= 1
         del self._chunks[:count], self._starts[:count]
+        if self._file is not None and not self._written:
+            self._file.close()
+            self._file = None
+            self._occupy(-self._size)
 
     def close(self) -> None:
         """Frees everything; the spool is empty then."""
         self.discard(self._length)
         self._length = 0
         self._shapes = _Shapes()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        self._occupy(-self._size)
 
     def _has_room(self, more: int) -> bool:
         spools = self._spools
-        if self._memory + more > spools.in_memory // _SHARE or spools.memory_used + more > spools.in_memory:
-            return False
-        self._hold(more)
-        return True
+        return self._memory + more <= spools.in_memory // _SHARE and spools.memory_used + more <= spools.in_memory
 
     def _hold(self, octets: int) -> None:
         self._memory += octets
@@ -175,6 +182,7 @@ class Spool:
             raise _disk_failure("the disk is full")
         chunk = _Written(self._size, len(data))
         self._occupy(len(data))
+        self._written += 1
         return chunk
 
     def _objects(self, chunk: _Kept | _Written) -> Sequence[CimObject]:
