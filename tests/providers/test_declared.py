@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from openwmi.cim import CimType, Class, Direction, NameMap, ObjectPath, Qualifier
+from openwmi.cim import CimType, Class, Direction, NameMap, ObjectPath, Qualifier, return_value
 from openwmi.errors import ConfigurationError
 from openwmi.mof import compile_mof
 from openwmi.providers import (
@@ -143,7 +143,7 @@ def test_methods() -> None:
         ("Fast", CimType.BOOLEAN, Direction.IN, 1),
         ("Total", CimType.UINT32, Direction.OUT, 2),
     ]
-    assert grow.returns is CimType.UINT16
+    assert grow.returns == return_value(CimType.UINT16)
     assert grow.qualifiers["Description"].value == "Makes it grow."
     assert methods["Reset"].is_static
     assert methods["Reset"].returns is None
