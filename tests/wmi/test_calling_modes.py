@@ -79,7 +79,7 @@ GET = Row(
 EXEC = Row(
     "ExecMethod", 22, {"path": "x", "method": "Do", "parameters": None},
     {
-        "sync": (7, 14, 17, 24, 25, 34), "failed": (36,), "semi": (8, 18, 23, 35), "null": (21, 22),
+        "sync": (7, 14, 17, 24, 25, 26, 34), "failed": (36,), "semi": (8, 18, 23, 35), "null": (21, 22),
         "with": (19, 20),
     },
 )  # fmt: skip
@@ -96,9 +96,9 @@ ASYNC = [
     Row("CreateClassEnumAsync", 11, MANY[0].values, {"null": (17,), "answer": (20, 21)}),
     Row("PutInstanceAsync", 13, PLAIN[2].values, {"null": (24,), "answer": (25,)}),
     Row("DeleteInstanceAsync", 15, PLAIN[3].values, {"null": (11,), "answer": (12,)}),
-    Row("CreateInstanceEnumAsync", 17, MANY[1].values, {"null": (18,), "answer": (17, 19, 20, 24)}),
-    Row("ExecQueryAsync", 19, MANY[2].values, {"null": (18,), "answer": (19,)}),
-    Row("ExecMethodAsync", 23, EXEC.values, {"null": (15,), "answer": (16,)}),
+    Row("CreateInstanceEnumAsync", 17, MANY[1].values, {"null": (18,), "answer": (9, 17, 19, 20, 24)}),
+    Row("ExecQueryAsync", 19, MANY[2].values, {"null": (18,), "answer": (9, 17, 19, 20, 24)}),
+    Row("ExecMethodAsync", 23, EXEC.values, {"null": (15,), "answer": (7, 14, 16, 17, 19)}),
 ]
 
 

@@ -289,7 +289,7 @@ async def test_a_semisynchronous_call_without_a_place_for_its_result(
         assert loop.namespace.requests == []
 
 
-@pytest.mark.requirement("WMI-3.1.4.3.22-16")
+@pytest.mark.requirement("WMI-3.1.4.3.22-15", "WMI-3.1.4.3.22-16")
 async def test_a_method_call_without_a_place_for_its_result() -> None:
     async with Loopback() as loop:
         services = await loop.services()
