@@ -9,7 +9,7 @@ SECONDS ?= 60
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint format bench fuzz clean
+.PHONY: demo test lint format bench fuzz conformance coverage clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
@@ -35,8 +35,19 @@ fuzz: $(VENV)/.development
 	@$(PIP) install --group fuzz || echo "No atheris for this Python: the mutations are blind." >&2
 	$(BIN)/python -m fuzz $(SECONDS)
 
+# Which sentences of MS-WMI the tests show, and which not, section by section.
+conformance: $(VENV)/.development
+	$(BIN)/pytest -n auto -q --requirements build/requirements.json
+	$(BIN)/python tools/conformance.py build/requirements.json
+
+# How many branches of the model, of what is below the object manager, and of itself the tests take.
+COVERED := cim wql mof repository manager
+coverage: $(VENV)/.development
+	$(BIN)/coverage run -m pytest -q $(foreach room,$(COVERED) providers conformance,tests/$(room))
+	@$(foreach room,$(COVERED),$(BIN)/coverage report --include='src/openwmi/$(room)/*' --fail-under=95 &&) true
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .coverage build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -9,6 +9,7 @@ import pytest
 
 from openwmi.cim import Class, Instance, NameMap, Property
 from openwmi.cim.operations import (
+    CallingMode,
     DeleteClass,
     EnumerateClasses,
     EnumerateInstances,
@@ -132,7 +133,8 @@ async def test_classes_of_the_repository_are_not_asked_for(cimv2: Namespace, sha
     assert list(found.properties) == ["Id"]  # type: ignore[union-attr]
 
 
-@pytest.mark.requirement("WMI-3.1.4.3.10-25")
+@pytest.mark.requirement("WMI-3.1.4.3.10-25", "WMI-3.1.4.3.11-26")
+@pytest.mark.parametrize("mode", CallingMode)
 @pytest.mark.parametrize(
     ("superclass", "flags", "expected"),
     [
@@ -144,9 +146,9 @@ async def test_classes_of_the_repository_are_not_asked_for(cimv2: Namespace, sha
     ],
 )
 async def test_enumerations_have_both_kinds(
-    cimv2: Namespace, shapes: Shapes, superclass: str, flags: int, expected: list[str]
+    cimv2: Namespace, shapes: Shapes, superclass: str, flags: int, expected: list[str], mode: CallingMode
 ) -> None:
-    assert names(await run(cimv2, EnumerateClasses(superclass), context(flags=flags))) == expected
+    assert names(await run(cimv2, EnumerateClasses(superclass), context(flags=flags, mode=mode))) == expected
 
 
 async def test_all_classes(cimv2: Namespace, shapes: Shapes) -> None:
@@ -207,10 +209,13 @@ class Silent(Shapes):
     enumerate_classes = Provider.enumerate_classes  # type: ignore[assignment]
 
 
-@pytest.mark.requirement("WMI-3.1.4.3.10-26")
+@pytest.mark.requirement("WMI-3.1.4.3.10-26", "WMI-3.1.4.3.11-27")
+@pytest.mark.parametrize("mode", CallingMode)
 @pytest.mark.parametrize("shapes", [Silent], indirect=True)
-async def test_below_a_dynamic_class_its_provider_has_to_enumerate(cimv2: Namespace, shapes: Shapes) -> None:
-    assert await status(cimv2, EnumerateClasses("Acme_Circle")) == E.WBEM_E_PROVIDER_NOT_CAPABLE
+async def test_below_a_dynamic_class_its_provider_has_to_enumerate(
+    cimv2: Namespace, shapes: Shapes, mode: CallingMode
+) -> None:
+    assert await status(cimv2, EnumerateClasses("Acme_Circle"), mode=mode) == E.WBEM_E_PROVIDER_NOT_CAPABLE
     assert names(await run(cimv2, EnumerateClasses("Acme_Shape"))) == ["Acme_Static"]
 
 
@@ -218,17 +223,22 @@ def square(name: str = "Acme_Square", superclass: str | None = "Acme_Shape") -> 
     return Class(name, superclass, properties=NameMap((Property("Side", CimType.UINT32),)))
 
 
-@pytest.mark.requirement("WMI-3.1.4.3.6-31", "WMI-3.1.4.3.6-35")
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.6-31", "WMI-3.1.4.3.6-35", "WMI-3.1.4.3.7-28", "WMI-3.1.4.3.7-31", "WMI-3.1.4.3.9-19"
+)
+@pytest.mark.parametrize("mode", CallingMode)
 @pytest.mark.parametrize("shapes", [Writable], indirect=True)
-async def test_putting_and_deleting(manager: ObjectManager, cimv2: Namespace, shapes: Writable) -> None:
-    await run(cimv2, PutClass(square()))
+async def test_putting_and_deleting(
+    manager: ObjectManager, cimv2: Namespace, shapes: Writable, mode: CallingMode
+) -> None:
+    await run(cimv2, PutClass(square()), context(mode=mode))
     assert ("put", "Acme_Square", ["Id", "Side"]) in shapes.log
     assert await manager.in_store(manager.store.get_class, CIMV2, "Acme_Square") is None
     assert "Acme_Square" in names(await run(cimv2, EnumerateClasses("Acme_Shape")))
     assert await status(cimv2, PutClass(square()), flags=Flags.CREATE_ONLY) == E.WBEM_E_ALREADY_EXISTS
     assert await status(cimv2, PutClass(square("Acme_Cube")), flags=Flags.UPDATE_ONLY) == E.WBEM_E_NOT_FOUND
     assert await status(cimv2, PutClass(square("Acme_Odd", "Acme_Nowhere"))) == E.WBEM_E_NOT_FOUND
-    await run(cimv2, DeleteClass("Acme_Square"))
+    await run(cimv2, DeleteClass("Acme_Square"), context(mode=mode))
     assert await status(cimv2, GetObject("Acme_Square")) == E.WBEM_E_NOT_FOUND
     await run(cimv2, DeleteClass("Acme_Circle"))
     assert set(shapes.classes_now) == {"Acme_Lonely"}
@@ -247,13 +257,16 @@ async def test_whose_class_it_is(manager: ObjectManager, cimv2: Namespace, shape
     assert below == E.WBEM_E_INVALID_SUPERCLASS
 
 
-@pytest.mark.requirement("WMI-3.1.4.3.6-36", "WMI-3.1.4.3.8-20", "WMI-3.1.4.3.8-21")
-async def test_what_is_not_supported(cimv2: Namespace, shapes: Shapes) -> None:
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.6-36", "WMI-3.1.4.3.7-32", "WMI-3.1.4.3.8-20", "WMI-3.1.4.3.8-21", "WMI-3.1.4.3.9-20"
+)
+@pytest.mark.parametrize("mode", CallingMode)
+async def test_what_is_not_supported(cimv2: Namespace, shapes: Shapes, mode: CallingMode) -> None:
     [circle] = await run(cimv2, GetObject("Acme_Circle"))
     assert isinstance(circle, Class)
-    assert await status(cimv2, PutClass(circle)) == E.WBEM_E_PROVIDER_NOT_CAPABLE
-    assert await status(cimv2, DeleteClass("Acme_Circle")) == E.WBEM_E_PROVIDER_NOT_CAPABLE
-    assert await status(cimv2, DeleteClass("Acme_Shape")) == E.WBEM_E_PROVIDER_NOT_CAPABLE
+    assert await status(cimv2, PutClass(circle), mode=mode) == E.WBEM_E_PROVIDER_NOT_CAPABLE
+    assert await status(cimv2, DeleteClass("Acme_Circle"), mode=mode) == E.WBEM_E_PROVIDER_NOT_CAPABLE
+    assert await status(cimv2, DeleteClass("Acme_Shape"), mode=mode) == E.WBEM_E_PROVIDER_NOT_CAPABLE
     assert await status(cimv2, GetObject("Acme_Static")) == 0, "nothing was deleted"
 
 

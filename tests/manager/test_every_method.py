@@ -15,6 +15,9 @@ from openwmi.cim.operations import (
     DeleteClass,
     DeleteInstance,
     EnumerateClasses,
+    EnumerateInstances,
+    ExecMethod,
+    ExecQuery,
     GetObject,
     PutClass,
     PutInstance,
@@ -85,9 +88,31 @@ METHODS = {
         frozenset({AMENDED, IMMEDIATELY, 0x1, 0x2}),
         frozenset({AMENDED, STATUS, 0x1, 0x2}),
     ),
+    "CreateInstanceEnum": Method(
+        EnumerateInstances("Thing"),
+        EnumerateInstances(None),
+        EnumerateInstances("N" * 5000),
+        frozenset({AMENDED, IMMEDIATELY, 0x1, 0x20, 0x100, 0x200}),
+        frozenset({AMENDED, STATUS, 0x1, 0x100, 0x200}),
+    ),
+    "ExecQuery": Method(
+        ExecQuery("SELECT * FROM Thing"),
+        ExecQuery(None),
+        ExecQuery(f"SELECT * FROM Thing WHERE Name = '{'x' * 20000}'"),
+        frozenset({AMENDED, IMMEDIATELY, 0x2, 0x20, 0x100, 0x200}),
+        frozenset({AMENDED, STATUS, 0x2, 0x100, 0x200}),
+    ),
+    "ExecMethod": Method(
+        ExecMethod("__SystemSecurity=@", "GetCallerAccessRights"),
+        ExecMethod(None, "GetCallerAccessRights"),
+        ExecMethod(f"Thing='{'x' * 9000}'", "GetCallerAccessRights"),
+        frozenset({IMMEDIATELY}),
+        frozenset({STATUS}),
+    ),
 }
 # A NULL path gives an empty object, a NULL superclass all classes.
-REFUSING_NULL = ("PutClass", "DeleteClass", "PutInstance")
+REFUSING_NULL = ("PutClass", "DeleteClass", "PutInstance", "CreateInstanceEnum", "ExecQuery", "ExecMethod")
+GIVING_RESULTS = ("GetObject", "CreateClassEnum", "CreateInstanceEnum", "ExecQuery", "ExecMethod")
 
 
 async def made(namespace: Namespace, name: str, what: str = "request") -> Request:
@@ -123,7 +148,9 @@ async def started(namespace: Namespace, request: Request, ctx: Any) -> int:
     "WMI-3.1.4.3.7-07", "WMI-3.1.4.3.7-08", "WMI-3.1.4.3.8-04", "WMI-3.1.4.3.8-07", "WMI-3.1.4.3.9-04",
     "WMI-3.1.4.3.9-07", "WMI-3.1.4.3.10-07", "WMI-3.1.4.3.10-08", "WMI-3.1.4.3.10-09", "WMI-3.1.4.3.11-05",
     "WMI-3.1.4.3.11-06", "WMI-3.1.4.3.11-07", "WMI-3.1.4.3.12-03", "WMI-3.1.4.3.12-04", "WMI-3.1.4.3.12-05",
-    "WMI-3.1.4.3.13-03", "WMI-3.1.4.3.13-04", "WMI-3.1.4.3.13-05",
+    "WMI-3.1.4.3.13-03", "WMI-3.1.4.3.13-04", "WMI-3.1.4.3.13-05", "WMI-3.1.4.3.16-04", "WMI-3.1.4.3.17-04",
+    "WMI-3.1.4.3.18-04", "WMI-3.1.4.3.19-04", "WMI-3.1.4.3.22-06", "WMI-3.1.4.3.22-09", "WMI-3.1.4.3.23-06",
+    "WMI-3.1.4.3.23-09",
 )  # fmt: skip
 @modes
 @methods
@@ -144,13 +171,19 @@ async def test_flags(cimv2: Namespace, name: str, mode: CallingMode) -> None:
 @pytest.mark.requirement(
     "WMI-3.1.4-03", "WMI-3.1.4-04", "WMI-3.1.4-06", "WMI-3.1.4-13", "WMI-3.1.4.3.4-27", "WMI-3.1.4.3.5-19",
     "WMI-3.1.4.3.6-29", "WMI-3.1.4.3.7-25", "WMI-3.1.4.3.8-17", "WMI-3.1.4.3.9-14", "WMI-3.1.4.3.10-24",
-    "WMI-3.1.4.3.11-23", "WMI-3.1.4.3.12-32", "WMI-3.1.4.3.13-27",
+    "WMI-3.1.4.3.11-23", "WMI-3.1.4.3.12-32", "WMI-3.1.4.3.13-27", "WMI-3.1.4.3.16-23", "WMI-3.1.4.3.17-21",
+    "WMI-3.1.4.3.18-23", "WMI-3.1.4.3.19-21", "WMI-3.1.4.3.22-27", "WMI-3.1.4.3.23-18",
 )  # fmt: skip
 @modes
 @methods
 async def test_rights_to_call(manager: ObjectManager, cimv2: Namespace, name: str, mode: CallingMode) -> None:
     request = await made(cimv2, name)
-    for missing in (AccessRight.ENABLE, AccessRight.REMOTE_ENABLE):
+    needed = [AccessRight.REMOTE_ENABLE]
+    if name == "ExecMethod":
+        needed.append(AccessRight.METHOD_EXECUTE)
+    if name != "ExecMethod" or mode is CallingMode.ASYNCHRONOUS:
+        needed.append(AccessRight.ENABLE)
+    for missing in needed:
         await grant(manager, ALL_RIGHTS & ~missing)
         ctx = context(USER, mode=mode, remote=True)
         assert await started(cimv2, request, ctx) == E.WBEM_E_ACCESS_DENIED
@@ -161,7 +194,7 @@ async def test_rights_to_call(manager: ObjectManager, cimv2: Namespace, name: st
 @pytest.mark.requirement(
     "WMI-3.1.4.3.6-03", "WMI-3.1.4.3.6-04", "WMI-3.1.4.3.7-03", "WMI-3.1.4.3.7-05", "WMI-3.1.4.3.8-02",
     "WMI-3.1.4.3.8-03", "WMI-3.1.4.3.9-02", "WMI-3.1.4.3.9-03", "WMI-3.1.4.3.12-01", "WMI-3.1.4.3.12-02",
-    "WMI-3.1.4.3.13-01", "WMI-3.1.4.3.13-02",
+    "WMI-3.1.4.3.13-01", "WMI-3.1.4.3.13-02", "WMI-3.1.4.3.22-02", "WMI-3.1.4.3.23-02",
 )  # fmt: skip
 @modes
 @pytest.mark.parametrize("name", REFUSING_NULL)
@@ -191,7 +224,8 @@ async def test_lengths_count_units_of_16_bits(cimv2: Namespace, character: str, 
 @pytest.mark.requirement(
     "WMI-3.1.4.3.4-26", "WMI-3.1.4.3.4-13", "WMI-3.1.4.3.4-14", "WMI-3.1.4.3.6-28", "WMI-3.1.4.3.6-19",
     "WMI-3.1.4.3.8-16", "WMI-3.1.4.3.8-09", "WMI-3.1.4.3.10-23", "WMI-3.1.4.3.10-19", "WMI-3.1.4.3.12-31",
-    "WMI-3.1.4.3.5-13", "WMI-3.1.4.3.7-20", "WMI-3.1.4.3.9-09", "WMI-3.1.4.3.11-15",
+    "WMI-3.1.4.3.5-13", "WMI-3.1.4.3.7-20", "WMI-3.1.4.3.9-09", "WMI-3.1.4.3.11-15", "WMI-3.1.4.3.18-22",
+    "WMI-3.1.4.3.19-20", "WMI-3.1.4.3.22-26", "WMI-3.1.4.3.23-17",
 )  # fmt: skip
 @modes
 @methods
@@ -220,7 +254,8 @@ async def delivered(manager: ObjectManager, namespace: Namespace, request: Reque
     "WMI-3.1.4.3.5-08", "WMI-3.1.4.3.5-14", "WMI-3.1.4.3.5-18", "WMI-3.1.4.3.7-17", "WMI-3.1.4.3.7-21",
     "WMI-3.1.4.3.7-24", "WMI-3.1.4.3.9-05", "WMI-3.1.4.3.9-10", "WMI-3.1.4.3.9-13", "WMI-3.1.4.3.11-10",
     "WMI-3.1.4.3.11-16", "WMI-3.1.4.3.11-19", "WMI-3.1.4.3.11-22", "WMI-3.1.4.3.13-11", "WMI-3.1.4.3.13-23",
-    "WMI-3.1.4.3.13-26",
+    "WMI-3.1.4.3.13-26", "WMI-3.1.4.3.17-09", "WMI-3.1.4.3.19-09", "WMI-3.1.4.3.19-17", "WMI-3.1.4.3.23-07",
+    "WMI-3.1.4.3.23-14",
 )  # fmt: skip
 @methods
 @pytest.mark.parametrize("flags", [0, STATUS])
@@ -230,11 +265,12 @@ async def test_one_final_status(manager: ObjectManager, cimv2: Namespace, name: 
     assert sink.statuses == [(StatusType.COMPLETE, E.WBEM_S_NO_ERROR, text, None)]
     assert sink.calls[-2][0] == "set_status"
     results = [item for call in sink.calls if call[0] == "indicate" for item in call[1:]]
-    assert bool(results) == (name in ("GetObject", "CreateClassEnum"))
+    assert bool(results) == (name in GIVING_RESULTS)
 
 
 @pytest.mark.requirement(
     "WMI-3.1.4.3.5-20", "WMI-3.1.4.3.7-26", "WMI-3.1.4.3.9-16", "WMI-3.1.4.3.11-25", "WMI-3.1.4.3.13-29",
+    "WMI-3.1.4.3.19-24", "WMI-3.1.4.3.23-19",
 )  # fmt: skip
 @methods
 async def test_an_entry_in_the_table(manager: ObjectManager, cimv2: Namespace, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from openwmi.cim import Class, Instance
-from openwmi.cim.operations import ExecMethod, GetObject
+from openwmi.cim.operations import CallingMode, ExecMethod, GetObject
 from openwmi.errors import AccessDenied, WbemError
 from openwmi.manager import Namespace, ObjectManager
 from openwmi.providers import Provider, ProviderCall, method
@@ -71,9 +71,15 @@ async def arguments(namespace: Namespace, method_name: str, **values: Any) -> In
     return declared.new(values)
 
 
-async def test_out_parameters(cimv2: Namespace, calculator: Calculator) -> None:
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.22-01", "WMI-3.1.4.3.22-04", "WMI-3.1.4.3.22-12", "WMI-3.1.4.3.22-28", "WMI-3.1.4.3.22-29",
+    "WMI-3.1.4.3.22-30", "WMI-3.1.4.3.23-01", "WMI-3.1.4.3.23-04", "WMI-3.1.4.3.23-12", "WMI-3.1.4.3.23-20",
+    "WMI-3.1.4.3.23-21", "WMI-3.1.4.3.23-22",
+)  # fmt: skip
+@pytest.mark.parametrize("mode", CallingMode)
+async def test_out_parameters(cimv2: Namespace, calculator: Calculator, mode: CallingMode) -> None:
     given = await arguments(cimv2, "Add", A=2, B=3)
-    [out] = await run(cimv2, ExecMethod("Calc='x'", "ADD", given))
+    [out] = await run(cimv2, ExecMethod("Calc='x'", "ADD", given), context(mode=mode))
     assert isinstance(out, Instance)
     assert (out.class_name, out.to_dict()) == ("__PARAMETERS", {"Sum": 5, "ReturnValue": 0})
     assert calculator.paths == ['Calc.Name="x"']
@@ -93,6 +99,12 @@ async def test_a_method_that_returns_nothing(cimv2: Namespace, calculator: Calcu
     assert await run(cimv2, ExecMethod("Calc='x'", "Nothing")) == []
 
 
+@pytest.mark.requirement(
+    "WMI-3.1.4.3.22-03", "WMI-3.1.4.3.22-05", "WMI-3.1.4.3.22-13", "WMI-3.1.4.3.22-31", "WMI-3.1.4.3.22-32",
+    "WMI-3.1.4.3.22-33", "WMI-3.1.4.3.23-03", "WMI-3.1.4.3.23-05", "WMI-3.1.4.3.23-13", "WMI-3.1.4.3.23-23",
+    "WMI-3.1.4.3.23-24", "WMI-3.1.4.3.23-25",
+)  # fmt: skip
+@pytest.mark.parametrize("mode", CallingMode)
 @pytest.mark.parametrize(
     ("path", "name", "parameters", "status"),
     [
@@ -120,14 +132,15 @@ async def test_a_call_that_fails(
     name: str | None,
     parameters: dict[str, Any] | None,
     status: int,
+    mode: CallingMode,
 ) -> None:
     given = None if parameters is None else await arguments(cimv2, "Add", **parameters)
     request = ExecMethod(path, name, given)
     if status == E.WBEM_S_NO_ERROR:
-        await run(cimv2, request)
+        await run(cimv2, request, context(mode=mode))
         return
     with pytest.raises(WbemError) as caught:
-        await run(cimv2, request)
+        await run(cimv2, request, context(mode=mode))
     assert caught.value.status == status
     assert caught.value.extended is not None
     assert caught.value.extended["Operation"] == "ExecMethod"

@@ -138,6 +138,7 @@ async def test_a_key_is_a_get(cimv2: Namespace, numbers: Numbers) -> None:
     assert numbers.asked[2:] == [("get", 4)]
 
 
+@pytest.mark.requirement("WMI-3.1.4.17.15-01")
 async def test_a_provider_that_filters(cimv2: Namespace, filters: Filters) -> None:
     """What it gives is filtered again; a query that it cannot answer becomes an enumeration."""
     assert await ask(cimv2, "SELECT * FROM Filtered WHERE N < 2") == [{"N": 1}]

@@ -92,7 +92,7 @@ async def test_without_authentication(caplog: pytest.LogCaptureFixture) -> None:
         assert it.echo.callers == []
 
 
-@pytest.mark.requirement("WMI-3.1.4-11", "WMI-3.1.4-12")
+@pytest.mark.requirement("WMI-3.1.4-11", "WMI-3.1.4-12", "WMI-5.1-01", "WMI-5.1-02")
 @pytest.mark.parametrize("level", [LEVEL.CONNECT, LEVEL.PACKET], ids=lambda level: level.name)
 async def test_a_level_that_is_too_low(level: AuthenticationLevel, caplog: pytest.LogCaptureFixture) -> None:
     async with network() as it:

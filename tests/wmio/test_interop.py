@@ -129,6 +129,7 @@ def test_impacket_reads_our_instances(instance: Instance) -> None:
         assert found["value"] == as_impacket(declared, value)
 
 
+@pytest.mark.requirement("WMI-2.2.32-01", "WMI-2.2.32-02")
 @settings(max_examples=60)
 @given(simple_instances())
 def test_aiowmi_reads_our_instances(instance: Instance) -> None:
@@ -234,3 +235,18 @@ def test_defaults_as_impacket_has_them() -> None:
     properties = theirs(encode_object(Instance.of_values(cls.shape, [DEFAULT, None]))).ctCurrent["properties"]
     assert properties["T"]["inherited_default"]
     assert not properties["T"]["null_default"]
+
+
+@pytest.mark.requirement("WMI-2.2.32-01", "WMI-2.2.32-02")
+def test_parameters_say_their_type_too() -> None:
+    """A method's parameters are the properties of a class, as any other client sees them."""
+    parameters = NameMap([Parameter("Count", CimType.UINT32), Parameter("Text", CimType.STRING, id=1)])
+    signature = Method("Do", parameters).in_class
+    assert signature is not None
+    block = EncodingUnit(encode_object(signature.new())).object_block
+    block.class_part.properties.set_qualifiers(block.class_part.class_heap)
+    found = block.class_part.properties.properties
+    assert {name: p.qualifier_set.qualifiers["CIMTYPE"] for name, p in found.items()} == {
+        "Count": "uint32",
+        "Text": "string",
+    }

@@ -492,3 +492,10 @@ def test_mistakes_in_event_queries(text: str, place: int, message: str) -> None:
         parse(text)
     assert caught.value.position == place
     assert message in caught.value.message
+
+
+@pytest.mark.requirement("WMI-2.2.1.1-02")
+@pytest.mark.parametrize("text", ["SELECT *", "SELECT Name", "SELECT Name Win32_Process", "SELECT * WHERE A = 1"])
+def test_a_select_says_from_what(text: str) -> None:
+    with pytest.raises(WqlError, match="FROM"):
+        parse(text)

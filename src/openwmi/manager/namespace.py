@@ -123,8 +123,10 @@ class Namespace:
 
 
 def _access_to_start(request: Request, context: CallContext) -> AccessRight:
-    """What every method needs; 3.1.4.3.22 asks for execution instead of WBEM_ENABLE."""
+    """What every method needs. ExecMethod asks for execution instead of WBEM_ENABLE, its Async form for both."""
     right = AccessRight.METHOD_EXECUTE if isinstance(request, ExecMethod) else AccessRight.ENABLE
+    if context.mode is CallingMode.ASYNCHRONOUS:
+        right |= AccessRight.ENABLE
     return right | AccessRight.REMOTE_ENABLE if context.remote else right
 
 
