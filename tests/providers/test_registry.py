@@ -57,6 +57,7 @@ FOUND: list[tuple[tuple[int, ...], dict[str, Any], int | None]] = [
 ]
 
 
+@pytest.mark.requirement("WMI-3.1.4-18", "WMI-3.1.4-20", "WMI-3.1.4-21", "WMI-3.1.4-22")
 @pytest.mark.parametrize(("registered", "context", "found"), FOUND)
 def test_the_architecture_that_is_found(
     registered: tuple[int, ...], context: dict[str, Any], found: int | None
@@ -72,6 +73,7 @@ def test_the_architecture_that_is_found(
         assert table.find("NAMED", values(**context), CIMV2).architecture == found
 
 
+@pytest.mark.requirement("WMI-3.1.4-19")
 @pytest.mark.parametrize("architecture", [0, 16, 128, -32, "32", True, 64.5])
 def test_an_architecture_that_is_none(architecture: Any) -> None:
     table = ProviderTable()

@@ -95,10 +95,11 @@ async def _loaded(job: Job[Any], entry: ProviderEntry) -> ProviderRunner:
 
 async def with_dynamic_classes(job: Job[Any]) -> Job[Any]:
     """The job with what the namespace's class providers have to say to it."""
+    table = job.manager.providers
     await job.manager.registrations.review()
-    providers = tuple(job.manager.providers.class_providers(job.namespace))
-    if not providers:
+    if not table.has_class_providers(job.namespace):
         return job
+    providers = tuple(table.class_providers(job.context.values, job.namespace))
     gathering = _Gathering(job, providers)
     names, roots = _about(job)
     for name in names:

@@ -117,6 +117,7 @@ class ObjectManager:
     async def open(self) -> ObjectManager:
         """Prepares the store (MS-WMI 3.1.3): the namespaces that every server has, and their system classes."""
         await self.in_store(self._prepare)
+        await self.registrations.review()
         self._open = True
         return self
 
@@ -275,6 +276,7 @@ class ObjectManager:
             file = f"<{name or getattr(factory, 'name', 'provider')}>"
             await self.in_store(self._compile_for_provider, text, where, file)
             self._provider_mof.append((text, where, file))
+        await self.registrations.review()
 
     def allow(
         self, factory: Callable[[], Provider], name: str | None = None, *, isolation: Isolation | None = None

@@ -101,7 +101,7 @@ class Namespace:
         job.need(_access_to_start(request, context), request.METHOD)
         _check_flags(request, context)
         handler = _handler(request)
-        if not manager.registrations.is_current or manager.providers.class_providers(self._name):
+        if not manager.registrations.is_current or manager.providers.has_class_providers(self._name):
             return job
         return handler(job)
 

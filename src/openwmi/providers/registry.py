@@ -283,14 +283,26 @@ class ProviderTable:
         wanted = {(fold(namespace), fold(name)), ("", fold(name))}
         return any(key[:2] in wanted for key in self._entries)
 
-    def class_providers(self, namespace: str) -> list[ProviderEntry]:
-        """The entries with IsClassProvider, in the order in which they were registered."""
+    def has_class_providers(self, namespace: str) -> bool:
+        """Whether a class of the namespace may be a class provider's."""
         here = ("", fold(namespace))
-        return [
-            entry
-            for (where, _, architecture), entry in self._entries.items()
-            if where in here and architecture == ARCHITECTURE and entry.is_class_provider
-        ]
+        return any(entry.is_class_provider for (where, _, _), entry in self._entries.items() if where in here)
+
+    def class_providers(self, values: Mapping[str, TypedValue], namespace: str) -> list[ProviderEntry]:
+        """The entries with IsClassProvider, as `find` finds them, in the order in which they were registered."""
+        here = ("", fold(namespace))
+        names = {folded: entry.name for (where, folded, _), entry in self._entries.items() if where in here}
+        found = []
+        for name in names.values():
+            try:
+                entry = self.find(name, values, namespace)
+            except WbemError as error:
+                if error.status != WbemStatus.WBEM_E_PROVIDER_LOAD_FAILURE:
+                    raise
+                continue  # none of the architecture that is required
+            if entry.is_class_provider:
+                found.append(entry)
+        return found
 
     def find(self, name: str, values: Mapping[str, TypedValue], namespace: str) -> ProviderEntry:
         """The entry for a ProviderId and a request's context, by the algorithm of 3.1.4.
