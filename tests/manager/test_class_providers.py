@@ -300,6 +300,25 @@ async def test_what_is_not_supported(cimv2: Namespace, shapes: Shapes) -> None:
     assert await status(cimv2, GetObject("Acme_Static")) == 0, "nothing was deleted"
 
 
+class Reader(Shapes):
+    name = "Reader"
+    mof = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classes_now = {"Acme_Plain": Class("Acme_Plain", "Acme_Shape")}
+
+
+@pytest.mark.parametrize("shapes", [Writable], indirect=True)
+async def test_nothing_is_deleted_unless_all_of_it_can_be(
+    manager: ObjectManager, cimv2: Namespace, shapes: Writable
+) -> None:
+    before = dict(shapes.classes_now)
+    await manager.register(Reader)
+    assert await status(cimv2, DeleteClass("Acme_Shape")) == E.WBEM_E_PROVIDER_NOT_CAPABLE
+    assert shapes.classes_now == before
+
+
 @pytest.mark.requirement("WMI-3.1.4.3.6-32", "WMI-3.1.4.3.7-29", "WMI-3.1.4.3.8-18", "WMI-3.1.4.3.9-17")
 @pytest.mark.parametrize("shapes", [Writable], indirect=True)
 async def test_rights(manager: ObjectManager, cimv2: Namespace, shapes: Writable) -> None:

@@ -110,7 +110,6 @@ async def _put_dynamic(job: Job[PutClass], given: Class, owner: ProviderEntry, *
     cls: Class = await job.in_store(checked)
     try:
         runner = await owner.load()
-        runner.need("put_class")
         if not owner.may_have(cls):
             raise WbemError.of(
                 WbemStatus.WBEM_E_PROVIDER_NOT_CAPABLE,
