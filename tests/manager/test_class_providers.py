@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -53,7 +53,7 @@ class Acme_Lonely:
 
 class Shapes(Provider):
     name = "Shapes"
-    mof = MOF
+    mof: ClassVar[str | None] = MOF
     result_set_queries = ('SELECT * FROM meta_class WHERE __THIS ISA "Acme_Shape"', "SELECT * FROM nonsense !",
                           'SELECT * FROM meta_class WHERE __CLASS = "Acme_Lonely"')  # fmt: skip
 
