@@ -16,7 +16,7 @@ def folder(tmp_path: Path) -> Path:
     """A specification with two sections, of which the first is demanded."""
     rows = ["id\tlevel\tsection", "X-1-01\tMUST\tOne", "X-1-02\tMUST\tOne", "X-1-03\tMAY\tOne", "X-2-01\tMUST\tTwo"]
     (tmp_path / "ms-x.tsv").write_text("\n".join(rows) + "\n", "utf-8")
-    (tmp_path / "demanded.tsv").write_text("section\tscope\n1\tparts\n", "utf-8")
+    (tmp_path / "demanded.tsv").write_text("section\tscope\nX-1\tparts\n", "utf-8")
     for name, head in HEADS.items():
         (tmp_path / name).write_text(f"id\t{head}\n", "utf-8")
     return tmp_path

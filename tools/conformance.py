@@ -1,6 +1,6 @@
 """Which sentences of a specification the tests show: ``make conformance``.
 
-Usage: ``python tools/conformance.py REPORT [--specification ms-wmi] [--list]``. REPORT is what
+Usage: ``python tools/conformance.py REPORT [--specification NAME ...] [--list]``. REPORT is what
 ``pytest --requirements REPORT`` wrote: for each test that carries requirement ids, its outcome and the ids.
 
 ``docs/conformance`` holds the rest: the ids of each specification with their level and the title of their section, and
@@ -24,6 +24,7 @@ from pathlib import Path
 
 __all__ = ["Claims", "Requirement", "State", "judge", "main", "read_claims", "read_requirements", "shown_ids"]
 
+DEFAULT = ("ms-wmi", "ms-wmio")
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "conformance"
 
 
@@ -55,8 +56,8 @@ class Requirement:
 
     @property
     def section(self) -> str:
-        """The section's number: ``3.1.4.3.15`` of ``WMI-3.1.4.3.15-14``."""
-        return self.id.split("-")[1]
+        """The protocol and the section's number: ``WMI-3.1.4.3.15`` of ``WMI-3.1.4.3.15-14``."""
+        return self.id.rpartition("-")[0]
 
 
 @dataclass(frozen=True)
@@ -159,16 +160,16 @@ def summary(requirements: Mapping[str, Requirement], states: Mapping[str, State]
         counts.setdefault(requirement.section, Counter())[state] += 1
         titles[requirement.section] = requirement.title
     head = "".join(f"{state:>14}" for state in State)
-    lines = [f"{'section':<14}{head}"]
+    lines = [f"{'section':<18}{head}"]
     for section, count in counts.items():
         star = "*" if claims.demands(section) else " "
         figures = "".join(f"{count[state] or '.':>14}" for state in State)
-        lines.append(f"{section:<13}{star}{figures}  {titles[section]}")
+        lines.append(f"{section:<17}{star}{figures}  {titles[section]}")
     for name, wanted in (("demanded", True), ("all", False)):
         total = sum(
             (count for section, count in counts.items() if not wanted or claims.demands(section)), Counter[State]()
         )
-        lines.append(f"{name:<14}" + "".join(f"{total[state]:>14}" for state in State))
+        lines.append(f"{name:<18}" + "".join(f"{total[state]:>14}" for state in State))
     return lines
 
 
@@ -176,26 +177,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the summary. Returns the exit status: 0, or 1 when something is open that is demanded, or wrong."""
     parser = argparse.ArgumentParser(description="Which sentences of a specification the tests show.")
     parser.add_argument("report", type=Path, help="what `pytest --requirements` wrote")
-    parser.add_argument("--specification", default="ms-wmi", help="one of docs/conformance (default: ms-wmi)")
+    parser.add_argument(
+        "--specification", action="append", help=f"one of docs/conformance (default: {' and '.join(DEFAULT)})"
+    )
     parser.add_argument("--folder", type=Path, default=FOLDER, help=argparse.SUPPRESS)
     parser.add_argument("--list", action="store_true", help="also print every id with its state")
     options = parser.parse_args(arguments)
     known = specifications(options.folder)
-    if options.specification not in known:
-        parser.error(f"{options.specification} is none of {', '.join(known)}")
+    wanted = options.specification or [name for name in DEFAULT if name in known]
+    for name in wanted:
+        if name not in known:
+            parser.error(f"{name} is none of {', '.join(known)}")
     try:
         shown, failed = shown_ids(options.report)
     except (OSError, ValueError) as error:
         parser.error(f"{options.report} cannot be read ({error}): run pytest --requirements {options.report}")
-    requirements = known[options.specification]
     claims = read_claims(options.folder, (identifier for table in known.values() for identifier in table))
-    states, mistakes = judge(requirements, shown, claims)
-    print("\n".join(summary(requirements, states, claims)))
-    if options.list:
-        print("\n".join(f"{identifier}\t{state}" for identifier, state in states.items()))
+    complaints = [*(f"{nodeid} failed" for nodeid in failed), *claims.mistakes]
+    for name in wanted:
+        states, mistakes = judge(known[name], shown, claims)
+        complaints += mistakes
+        print("\n".join(summary(known[name], states, claims)))
+        if options.list:
+            print("\n".join(f"{identifier}\t{state}" for identifier, state in states.items()))
     for identifier, reason in claims.reasons[State.NOT_FOLLOWED].items():
         print(f"not followed: {identifier}: {reason}")
-    complaints = [*(f"{nodeid} failed" for nodeid in failed), *claims.mistakes, *mistakes]
     for complaint in complaints:
         print(complaint, file=sys.stderr)
     return 1 if complaints else 0

@@ -296,7 +296,7 @@ def test_methods_come_with_classes_only() -> None:
 
 @pytest.mark.requirement(
     "WMIO-2.2.42-01", "WMIO-2.2.43-01", "WMIO-2.2.43-02", "WMIO-2.2.44-01", "WMIO-2.2.44-02", "WMIO-2.2.50-01",
-    "WMIO-2.2.51-01", "WMIO-2.2.52-01",
+    "WMIO-2.2.51-01", "WMIO-2.2.52-01", "WMIO-2.2.66-01", "WMIO-2.2.66-02", "WMIO-2.2.67-01",
 )  # fmt: skip
 @pytest.mark.parametrize("padding", [b"\0\0\0", b"\x7f\xff\1"])
 def test_a_method(padding: bytes) -> None:
@@ -309,8 +309,12 @@ def test_a_method(padding: bytes) -> None:
     while (at := data.find(struct.pack("<IHH", 12 + 24 + 15, 1, 0), at + 1)) >= 0:
         name, flags, pad, origin, qualifiers, input_, output = struct.unpack_from("<IB3sIIII", data, at + 8)
         assert (name, pad, input_, output, qualifiers) == (0, b"\0\0\0", 3, 7, 11)
-        assert data[at + 36 :].startswith(b"\0M\0" + bytes(8) + b"\4\0\0\0")
+        heap = b"\0M\0" + bytes(8) + b"\4\0\0\0"  # the name, two signatures of no length, no qualifiers
+        assert data[at + 32 : at + 51] == struct.pack("<I", 0x80000000 | len(heap)) + heap
         found.append((flags, origin))
         data[at + 13 : at + 16] = padding
     assert found == [(0, 0), (0x20, 0)]
     assert decode_block(bytes(data)) == low
+    # The class's own heap, and an instance's, have only what is theirs.
+    assert encode_class_part(low).endswith(struct.pack("<I", 0x80000003) + b"\0L\0")
+    assert encode_object(low.new()).endswith(struct.pack("<I", 0x80000003) + b"\0L\0")
