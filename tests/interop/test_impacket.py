@@ -277,6 +277,7 @@ async def test_create_and_terminate_a_process(machine: Machine) -> None:
 # -- logging on
 
 
+@pytest.mark.requirement("WMI-2.1-03")
 @pytest.mark.parametrize("level", LEVELS)
 async def test_levels(machine: Machine, level: int) -> None:
     await run(lambda s: s.DeleteInstance('Acme_Dynamic.Name="d"'), authLevel=level)

@@ -286,6 +286,7 @@ async def test_a_restore_ends_what_runs_and_refuses_what_comes(folder: Path) -> 
         assert await run(anew, GetObject("Long"))
 
 
+@pytest.mark.requirement("WMI-3.1.2-05")
 @pytest.mark.requirement("WMI-3.1.1-10")
 @pytest.mark.requirement("WMI-3.1.3-12")
 @pytest.mark.requirement("WMI-3.1.4-38")
@@ -312,6 +313,7 @@ async def test_pause_and_resume(tmp_path: Path) -> None:
         copy.write_bytes(before)
         await manager.perform(Resume(), context())
         assert not manager.backup.is_server_paused
+        assert manager.backup._timer is None
         await delete
         assert await names(manager) == []
     copy.chmod(0o600)

@@ -142,6 +142,7 @@ async def started(namespace: Namespace, request: Request, ctx: Any) -> int:
     return E.WBEM_S_NO_ERROR
 
 
+@pytest.mark.requirement("WMI-2.2.6-01", "WMI-2.2.6-02", "WMI-2.2.6-03")
 @pytest.mark.requirement(
     "WMI-3.1.4.3.4-04", "WMI-3.1.4.3.4-05", "WMI-3.1.4.3.4-06", "WMI-3.1.4.3.5-03", "WMI-3.1.4.3.5-04",
     "WMI-3.1.4.3.5-05", "WMI-3.1.4.3.6-05", "WMI-3.1.4.3.6-06", "WMI-3.1.4.3.6-07", "WMI-3.1.4.3.7-06",

@@ -205,6 +205,7 @@ async def test_a_provider_that_is_not_there(manager: ObjectManager, cimv2: Names
         assert (await fails(cimv2, request)).status == E.WBEM_E_PROVIDER_LOAD_FAILURE
 
 
+@pytest.mark.requirement("WMI-2.2.13-03", "WMI-2.2.13-04")
 @pytest.mark.requirement("WMI-2.2.32-04", "WMI-2.2.32-06", "WMI-3.1.4-41", "WMI-3.1.4-42")
 async def test_what_a_provider_is_told(manager: ObjectManager, cimv2: Namespace) -> None:
     told: list[Any] = []

@@ -96,6 +96,7 @@ async def test_without_the_flag_the_neutral_class(cimv2: Namespace) -> None:
     assert description(cls.properties["Name"].qualifiers) is None
 
 
+@pytest.mark.requirement("WMI-3.1.4.1.4-26")
 @pytest.mark.requirement("WMI-3.1.1.2-12", "WMI-3.1.1.2-13")
 @pytest.mark.parametrize(
     ("preferred", "text"),
@@ -123,6 +124,7 @@ async def test_the_order_of_preference(cimv2: Namespace, preferred: tuple[str, .
         assert description(cls.properties["Name"].qualifiers) is None
 
 
+@pytest.mark.requirement("WMI-2.2.29-01")
 def test_the_locales_of_a_caller() -> None:
     assert locales(context()) == ["ms_409"]
     assert locales(context(locales=("MS_409, en-US", "de-DE", "xx-YY", "MS_409"))) == ["ms_409", "ms_407"]

@@ -118,6 +118,7 @@ async def test_names_of_no_namespace(manager: ObjectManager, name: str | None, s
     assert caught.value.status == status
 
 
+@pytest.mark.requirement("WMI-3.1.4.1.4-17", "WMI-3.1.4.1.4-18", "WMI-3.1.4.1.4-25")
 @pytest.mark.parametrize(
     ("rights", "more", "allowed"),
     [

@@ -148,6 +148,7 @@ async def test_deleting_takes_everything_below_along(manager: ObjectManager, roo
         await new.open_namespace("below", context())
 
 
+@pytest.mark.requirement("WMI-2.2.5-01", "WMI-2.2.5-02")
 @pytest.mark.requirement("WMI-3.1.4.18.2-01", "WMI-3.1.4.18.3-01")
 async def test_what_is_not_there(root: Namespace) -> None:
     assert await status(root, GetObject('__NAMESPACE="nowhere"')) == E.WBEM_E_NOT_FOUND
@@ -244,6 +245,7 @@ async def test_changing_a_child_s_security_needs_a_right_there(
 # -- RequiresEncryption
 
 
+@pytest.mark.requirement("WMI-3.1.3-07")
 @pytest.mark.requirement("WMI-2.2.30.3-01", "WMI-2.2.30.3-02", "WMI-2.2.32-07", "WMI-3.1.4-34")
 @pytest.mark.parametrize("through", ["parent", "singleton"])
 async def test_encryption_is_required(manager: ObjectManager, root: Namespace, cimv2: Namespace, through: str) -> None:

@@ -19,6 +19,7 @@ def load(tmp_path: Path, text: str) -> Settings:
     return Settings.load(file)
 
 
+@pytest.mark.requirement("WMI-3.1.3-04")
 def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     assert load(tmp_path, "") == Settings()
     assert Settings().limits == Limits()

@@ -75,6 +75,7 @@ def test_identifiers() -> None:
     assert IWbemBackupRestore.method(5) is None
 
 
+@pytest.mark.requirement("WMI-3.2.4.3-01", "WMI-3.2.4.4-01", "WMI-3.1.3-01")
 @pytest.mark.requirement("WMI-3.1.4.10-01")
 @pytest.mark.requirement("WMI-3.1.4.10-03")
 @pytest.mark.requirement("WMI-3.1.4.10-04")

@@ -67,6 +67,7 @@ async def settle(loop: Loopback, exported: int) -> None:
     assert len(loop.operations) == 0
 
 
+@pytest.mark.requirement("WMI-3.1.4.2.2-06", "WMI-3.1.4.2.2-07")
 @pytest.mark.parametrize("mode", MODES, ids=name)
 @pytest.mark.parametrize("request_", ALL, ids=name)
 async def test_every_request_in_every_mode(request_: Request, mode: CallingMode) -> None:
@@ -90,6 +91,7 @@ async def test_every_request_in_every_mode(request_: Request, mode: CallingMode)
         await settle(loop, exported)
 
 
+@pytest.mark.requirement("WMI-3.1.4.2.2-04")
 @pytest.mark.parametrize("when", ["before it starts", "later"])
 @pytest.mark.parametrize("mode", MODES, ids=name)
 @pytest.mark.parametrize("request_", ALL, ids=name)
@@ -203,6 +205,7 @@ async def test_closing_gives_back_children_too() -> None:
             await (await loop.open()).open_namespace("stranger", loop.context())
 
 
+@pytest.mark.requirement("WMI-3.1.4.1.4-11", "WMI-3.1.4.1.4-23", "WMI-3.1.4.1.4-24")
 async def test_one_log_on_object_serves_every_namespace() -> None:
     async with Loopback() as loop:
         await loop.open()
@@ -268,6 +271,7 @@ def ids(found: list[Any]) -> list[str]:
     return [one["Id"] for one in found]
 
 
+@pytest.mark.requirement("WMI-3.2.4.2.8-13", "WMI-3.2.4.2.8-14")
 @pytest.mark.parametrize("mode", [CallingMode.SYNCHRONOUS, CallingMode.SEMISYNCHRONOUS], ids=name)
 async def test_an_enumerator_that_goes_back(mode: CallingMode) -> None:
     async with Loopback() as loop:
@@ -294,6 +298,7 @@ async def test_an_enumerator_that_goes_back(mode: CallingMode) -> None:
         await settle(loop, exported)
 
 
+@pytest.mark.requirement("WMI-3.2.4.2.8-16")
 async def test_the_next_objects_to_a_sink() -> None:
     async with Loopback() as loop:
         remote = await loop.open()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from openwmi.cim.operation import Operation, Outcome
 from openwmi.cim.operations import (
     CallContext,
     CallingMode,
@@ -24,7 +25,7 @@ from openwmi.cim.operations import (
 )  # fmt: skip
 from openwmi.dcom.interfaces import IRemoteSCMActivator
 from openwmi.dcom.objref import decode_objref
-from openwmi.errors import DecodeError, NotFound
+from openwmi.errors import DecodeError, NotFound, WbemError
 from openwmi.rpc.interface import Interface
 from openwmi.status import WbemStatus
 from openwmi.wmi.interfaces import CLSID_WBEM_LEVEL1_LOGIN
@@ -93,6 +94,7 @@ async def run(loop: Loopback, request: Request, mode: CallingMode, **settings: A
 # -- log-on
 
 
+@pytest.mark.requirement("WMI-2.1-01", "WMI-3.1.3-01", "WMI-3.1.4.1-02")
 @pytest.mark.requirement("WMI-3.2.3-01", "WMI-3.2.3-06", "WMI-2.1-02")
 async def test_the_log_on() -> None:
     async with Loopback() as loop:
@@ -153,6 +155,7 @@ async def test_many_results_are_fetched_page_by_page(request_: Request) -> None:
         assert (method, values["flags"] & IMMEDIATELY) == (request_.METHOD, IMMEDIATELY)
 
 
+@pytest.mark.requirement("WMI-3.1.4.2-01")
 @pytest.mark.requirement("WMI-3.2.4.2.9-01")
 @pytest.mark.parametrize("request_", SINGLE + MANY, ids=lambda request: request.METHOD)
 async def test_an_asynchronous_call_brings_its_sink(request_: Request) -> None:
@@ -228,3 +231,25 @@ async def test_an_object_that_is_malformed_fails_its_operation(
         with pytest.raises(DecodeError):
             await operation.collect()
         assert (await operation.wait()).status != WbemStatus.WBEM_S_NO_ERROR
+
+
+@pytest.mark.requirement("WMI-2.2.3-01", "WMI-2.2.3-02")
+@pytest.mark.parametrize("mode", [SYNCHRONOUS, SEMISYNCHRONOUS], ids=lambda mode: mode.name)
+@pytest.mark.parametrize("status", [0x00000005, 0x0004FFFF, 0x7FFFFFFF, 0x80000005, 0xFFFFFFFF])
+async def test_the_severity_bit_decides(status: int, mode: CallingMode) -> None:
+    """A success that nobody knows is a success, a failure that nobody knows a failure."""
+    async with Loopback() as loop:
+        remote = await loop.open()
+        if status & 0x80000000:
+            loop.namespace.refuse = WbemError.of(status, "unknown")
+            with pytest.raises(WbemError) as caught:
+                await (await remote.start(DeleteInstance("x"), loop.context(mode))).collect()
+            assert caught.value.status == status
+            return
+
+        async def produce(operation: Operation) -> None:
+            operation.finish(Outcome(status))
+
+        loop.namespace.produce = produce
+        operation = await remote.start(DeleteInstance("x"), loop.context(mode))
+        assert (await operation.wait()).succeeded

@@ -60,6 +60,7 @@ async def test_the_sink_timer_is_thirty_seconds() -> None:
         assert loop.callbacks.calls[-1].timeout == 0.25
 
 
+@pytest.mark.requirement("WMI-3.2.4.1.1-02", "WMI-3.1.4.2.1-01", "WMI-3.1.4.2.1-02", "WMI-3.1.4.2.1-03")
 async def test_what_the_sink_gets() -> None:
     async with Loopback() as loop:
         sink = RecordingSink()
@@ -357,6 +358,7 @@ class Stubbed:
         return await self.call("SetStatus", flags=flags, status=status, text=text, error=error)
 
 
+@pytest.mark.requirement("WMI-3.1.4.2.1-04", "WMI-3.1.4.2.2-10")
 @pytest.mark.requirement("WMI-3.1.4.2.2-01", "WMI-3.1.4.2.2-02", "WMI-3.1.4.2.2-11", "WMI-3.1.4.2.1-06")
 async def test_what_a_clients_sink_makes_of_calls() -> None:
     async with Loopback() as loop:
@@ -382,6 +384,7 @@ async def test_other_flags_of_set_status_are_an_error(flags: int) -> None:
         assert it.receiver.calls == []
 
 
+@pytest.mark.requirement("WMI-3.1.4.2.2-05", "WMI-3.1.4.2.2-08")
 async def test_what_comes_after_the_end() -> None:
     async with Loopback() as loop:
         it = Stubbed(loop)
