@@ -25,13 +25,15 @@ async def connect(
     namespace: str | None = None,
     locales: Iterable[str] = (),
     timeout: float | None = 60.0,
+    smart_enum: bool = True,
 ) -> AsyncSession:
     r"""Opens a session.
 
     `url` is ``dcom://user@host[:port][/namespace]``, or ``local:[file]`` for a repository in this process (in memory
     without a file). The user may also be given by `user`; over DCOM the password or its NT hash is needed.
     `locales` are preferred locales, such as ``MS_409``. `timeout` bounds the connection and each operation after it,
-    in seconds. Raises `ConfigurationError`, `AuthenticationError`, `TransportError` or `WbemError`.
+    in seconds. Without `smart_enum`, results come in the form that every server has, each object with its class. Raises
+    `ConfigurationError`, `AuthenticationError`, `TransportError` or `WbemError`.
     """
     target = parse_url(url)
     wanted = namespace or target.namespace or DEFAULT_NAMESPACE
@@ -45,4 +47,4 @@ async def connect(
     if not name:
         raise ConfigurationError("no user: write dcom://user@host, or give user=")
     credentials = Credentials(name, password, nt_hash)
-    return await open_dcom(target.host, target.port, credentials, wanted, tuple(locales), timeout)
+    return await open_dcom(target.host, target.port, credentials, wanted, tuple(locales), timeout, optimized=smart_enum)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -99,7 +100,7 @@ async def in_process(limits: Limits | None = None) -> AsyncIterator[AsyncSession
 
 
 @asynccontextmanager
-async def over_dcom(limits: Limits | None = None) -> AsyncIterator[AsyncSession]:
+async def over_dcom(limits: Limits | None = None, *, smart_enum: bool = True) -> AsyncIterator[AsyncSession]:
     accounts = Accounts()
     accounts.add("suite", "a password for the suite", administrator=True)
     server = Server(MemoryStore(), accounts, rpc_port=0, exporter_port=0, providers=[Gauges], limits=limits)
@@ -108,7 +109,9 @@ async def over_dcom(limits: Limits | None = None) -> AsyncIterator[AsyncSession]
         context = CallContext(principal=Principal.local_system())
         await server.manager.compile_mof(STATIC_CLASSES, NAMESPACE, context)
         url = f"dcom://suite@127.0.0.1:{server.addresses.rpc_port}/root/cimv2"
-        async with await aio.connect(url, password="a password for the suite", timeout=30) as session:
+        async with await aio.connect(
+            url, password="a password for the suite", timeout=30, smart_enum=smart_enum
+        ) as session:
             yield session
     # Whatever the clients did, nothing waits for them any more.
     assert (spools.memory_used, spools.disk_used) == (0, 0)
@@ -117,6 +120,7 @@ async def over_dcom(limits: Limits | None = None) -> AsyncIterator[AsyncSession]
 IMPLEMENTATIONS: dict[str, Callable[..., AbstractAsyncContextManager[AsyncSession]]] = {
     "in process": in_process,
     "dcom": over_dcom,
+    "dcom, plain Next": partial(over_dcom, smart_enum=False),
 }
 
 

@@ -213,6 +213,25 @@ async def test_a_reference_without_counts_needs_no_giving_back() -> None:
     assert it.transport.calls == []
 
 
+async def test_another_interface_of_an_object() -> None:
+    it = Fixture()
+    first = it.reference()
+    second = await it.importer.query_interface(first, IMemory.uuid, reach=REACH, timeout=3.0)
+    assert (second.iid, second.identity) == (IMemory.uuid, first.identity)
+    response = await it.importer.call(second, IMemory, "Recall", {}, reach=REACH, timeout=3.0)
+    assert response.status == 0
+    await it.importer.release(first, second, reach=REACH, timeout=3.0)
+    assert it.freed == [it.object]
+    assert it.transport.methods.count("RemRelease") == 1
+
+
+async def test_an_interface_that_an_object_has_not() -> None:
+    it = Fixture()
+    with pytest.raises(WbemError) as caught:
+        await it.importer.query_interface(it.reference(), IUnheardOf, reach=REACH, timeout=3.0)
+    assert caught.value.status == HResult.E_NOINTERFACE
+
+
 @pytest.mark.parametrize("error", [ConnectError("no"), DeadlineExceeded("late"), RpcFault(5), ProtocolError("odd")])
 async def test_giving_back_never_raises(error: Exception) -> None:
     it = Fixture()

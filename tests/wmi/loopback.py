@@ -27,16 +27,9 @@ from openwmi.errors import InvalidNamespace, WbemError
 from openwmi.rpc.interface import RESULT, Interface
 from openwmi.security.context import NTLM
 from openwmi.wmi.client import RemoteNamespace, RemoteNamespaces
-from openwmi.wmi.interfaces import (
-    CLSID_WBEM_LEVEL1_LOGIN,
-    IEnumWbemClassObject,
-    IWbemCallResult,
-    IWbemLevel1Login,
-    IWbemObjectSink,
-    IWbemServices,
-)
+from openwmi.wmi.interfaces import CLSID_WBEM_LEVEL1_LOGIN, IWbemObjectSink, IWbemServices
 from openwmi.wmi.objects import ObjectMarshaller
-from openwmi.wmi.server import WmiServer
+from openwmi.wmi.server import WMI_INTERFACES, WmiServer
 from openwmi.wmi.sinks import SinkStub
 from tests.dcom.support import CALLER, EXPORTER, NOBODY, RESOLVER, MemoryTransport
 
@@ -192,7 +185,7 @@ class RecordingSink:
 class Loopback:
     """Both sides. Use it with `async with`: the end checks that nothing is left running."""
 
-    def __init__(self, caller: Caller = CALLER) -> None:
+    def __init__(self, caller: Caller = CALLER, *, optimized: bool = True) -> None:
         self.namespace = FakeNamespace()
         self.connected: list[tuple[str | None, CallContext]] = []
         self.operations = AsyncOperationTable()
@@ -216,11 +209,11 @@ class Loopback:
         )
         self.transport = MemoryTransport({EXPORTER: self.server, RESOLVER: self.server}, caller)
         self.importer = Importer(self.transport)
-        self.namespaces = RemoteNamespaces(self.importer, EXPORTER.host, RESOLVER.port, sinks=self)
+        self.namespaces = RemoteNamespaces(self.importer, EXPORTER.host, RESOLVER.port, sinks=self, optimized=optimized)
 
     def _server(self) -> Peer:
         peer = Peer(
-            interfaces=(IWbemLevel1Login, IWbemServices, IEnumWbemClassObject, IWbemCallResult),
+            interfaces=WMI_INTERFACES,
             bindings=lambda caller: DualStringArray.tcp([RESOLVER.host], [NTLM]),
             freed=lambda gone: self.spawn(gone.released()),
             error_info=lambda error: None if error.extended is None else self.objects.marshal_error(error.extended),

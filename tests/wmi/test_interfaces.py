@@ -8,19 +8,21 @@ import pytest
 
 from openwmi.dcom.types import OrpcThat
 from openwmi.rpc.interface import Direction, Interface, Parameter
-from openwmi.rpc.ndr import Int32, MInterfacePointer, ResultPointer, Slot, UInt32, Unique, WideString
+from openwmi.rpc.ndr import Guid, Int32, MInterfacePointer, ResultPointer, Slot, UInt32, Unique, WideString
 from openwmi.rpc.ndr.automation import BstrType
 from openwmi.wmi.interfaces import (
     CLSID_WBEM_LEVEL1_LOGIN,
     IEnumWbemClassObject,
     IWbemCallResult,
+    IWbemFetchSmartEnum,
     IWbemLevel1Login,
     IWbemObjectSink,
     IWbemServices,
+    IWbemWCOSmartEnum,
 )
 
-# opnum, name, and what the parameters are: s BSTR, w wchar_t*, l long, i interface pointer, x [out] of one of these,
-# r [out, in, unique] pointer to an interface pointer, a array.
+# opnum, name, and what the parameters are: s BSTR, w wchar_t*, l long, g GUID, i interface pointer,
+# x [out] of one of these, r [out, in, unique] pointer to an interface pointer, a array.
 TABLES = {
     IWbemServices: """
         3  OpenNamespace              s l i r r
@@ -60,6 +62,12 @@ TABLES = {
         6  Clone                      xi
         7  Skip                       l l
     """,
+    IWbemFetchSmartEnum: """
+        3  GetSmartEnum               xi
+    """,
+    IWbemWCOSmartEnum: """
+        3  Next                       g l l xl xl xa
+    """,
     IWbemCallResult: """
         3  GetResultObject            l xi
         4  GetResultString            l xs
@@ -81,6 +89,8 @@ def label(parameter: Parameter) -> str:
     out = "x" if parameter.direction is Direction.OUT else ""
     if kind is UInt32 or kind is Int32:
         return f"{out}l"
+    if kind is Guid:
+        return f"{out}g"
     if isinstance(kind, BstrType):
         return f"{out}s"
     if isinstance(kind, Unique) and kind.target is MInterfacePointer:
@@ -103,13 +113,16 @@ def test_methods(interface: Interface) -> None:
 
 
 @pytest.mark.requirement(
-    "WMI-3.1.4.1-01", "WMI-3.1.4.1-03", "WMI-3.1.4.2-03", "WMI-3.1.4.3-05", "WMI-3.1.4.4-01", "WMI-3.1.4.5-03"
-)
+    "WMI-3.1.4.1-01", "WMI-3.1.4.1-03", "WMI-3.1.4.2-03", "WMI-3.1.4.3-05", "WMI-3.1.4.4-01", "WMI-3.1.4.5-03",
+    "WMI-3.1.4.6-02", "WMI-3.1.4.7-02",
+)  # fmt: skip
 def test_identifiers() -> None:
     assert {i.name: str(i.uuid) for i in TABLES} == {
         "IWbemServices": "9556dc99-828c-11cf-a37e-00aa003240c7",
         "IWbemLevel1Login": "f309ad18-d86a-11d0-a075-00c04fb68820",
         "IEnumWbemClassObject": "027947e1-d731-11ce-a357-000000000001",
+        "IWbemFetchSmartEnum": "1c1c45ee-4395-11d2-b60b-00104b703efd",
+        "IWbemWCOSmartEnum": "423ec01e-2e35-11d2-b604-00104b703efd",
         "IWbemCallResult": "44aca675-e8fc-11d0-a07c-00c04fb68820",
         "IWbemObjectSink": "7c857801-7381-11cf-884d-00aa004b2e24",
     }

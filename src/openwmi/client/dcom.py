@@ -70,15 +70,21 @@ class DcomConnection:
         level: AuthenticationLevel = AuthenticationLevel.PRIVACY,
         connect_timeout: float = 20.0,
         call_timeout: float = 30.0,
+        optimized: bool = True,
     ) -> None:
-        """Times are seconds: for a connection with its bind, and for the answer to one call."""
+        """Times are seconds: for a connection with its bind, and for the answer to one call.
+
+        `optimized` is `RemoteNamespaces`'.
+        """
         self._transport = RpcTransport(credentials.initiator(level), level=level, connect_timeout=connect_timeout)
         self._credentials = credentials
         self._sinks: DcomHost | None = None
         self._host = host
         self._resolver = Endpoint(host, port)
         self._importer = Importer(self._transport)
-        self._namespaces = RemoteNamespaces(self._importer, host, port, sinks=self, timeout=call_timeout)
+        self._namespaces = RemoteNamespaces(
+            self._importer, host, port, sinks=self, timeout=call_timeout, optimized=optimized
+        )
         self._pinging: asyncio.Task[None] | None = None
         self._transport.on_lost = self._lost
 
@@ -160,11 +166,18 @@ async def open_dcom(
     namespace: str,
     locales: tuple[str, ...],
     timeout: float | None,
+    *,
+    optimized: bool = True,
 ) -> AsyncSession:
     """Logs on and opens a namespace, in `timeout` seconds for all of it."""
     call_timeout = 30.0 if timeout is None else min(timeout, 30.0)
     connection = DcomConnection(
-        host, port, credentials, connect_timeout=min(call_timeout, 20.0), call_timeout=call_timeout
+        host,
+        port,
+        credentials,
+        connect_timeout=min(call_timeout, 20.0),
+        call_timeout=call_timeout,
+        optimized=optimized,
     )
     context = CallContext(principal=_User(credentials.user), remote=True, locales=locales, timeout=timeout)
     try:

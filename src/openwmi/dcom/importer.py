@@ -150,10 +150,13 @@ class Importer:
         if isinstance(found, CustomObjRef):
             raise DecodeError(what, 4, "is marshalled by value, where a reference is due")
         reference = Reference(found.iid, found.std, found.resolver)
+        self._hold(reference, reach)
+        return reference
+
+    def _hold(self, reference: Reference, reach: Reach) -> None:
         resolver = reach.endpoints(reference.resolver, RESOLVER_PORT)
         if resolver and reference.std.is_pinged:
             self._ping_sets.setdefault(resolver, PingSet()).hold(reference.std.oid)
-        return reference
 
     async def alive(
         self, endpoints: tuple[Endpoint, ...], *, timeout: float | None
@@ -251,23 +254,46 @@ class Importer:
         entry = await self._exporter(reference, reach, timeout)
         return await self._invoke(entry, reference.std.ipid, interface, method_name, values, timeout)
 
-    async def release(self, reference: Reference, *, reach: Reach, timeout: float | None) -> None:
-        """Gives back what the OBJREF carried, and pings the object no more for it. Never raises.
+    async def query_interface(
+        self, reference: Reference, iid: UUID, *, reach: Reach, timeout: float | None
+    ) -> Reference:
+        """A reference to another interface of the object (3.2.4.4.3), pinged and to be released as this one is.
+
+        Raises `WbemError`, E_NOINTERFACE if the object has no such interface.
+        """
+        entry = await self._exporter(reference, reach, timeout)
+        values = {"ipid": reference.std.ipid, "references": 1, "iids": (iid,)}
+        response = await self._invoke(entry, entry.rem_unknown, IRemUnknown, "RemQueryInterface", values, timeout)
+        results = response.values["results"]
+        if not results or results[0].result & 0x80000000:
+            status = results[0].result if results else response.status or HResult.E_NOINTERFACE
+            raise WbemError.of(status, f"the object gives no interface {iid}")
+        found = Reference(iid, results[0].std, reference.resolver)
+        self._hold(found, reach)
+        return found
+
+    async def release(self, *references: Reference, reach: Reach, timeout: float | None) -> None:
+        """Gives back references to one exporter's objects, as many as came, and pings for them no more. Never raises.
 
         What cannot be given back now, the other side frees by itself when we are gone.
         """
-        ping_set = self._ping_sets.get(reach.endpoints(reference.resolver, RESOLVER_PORT))
-        if ping_set is not None and reference.std.is_pinged:
-            ping_set.drop(reference.std.oid)
-        if not reference.std.public_refs:
+        for reference in references:
+            ping_set = self._ping_sets.get(reach.endpoints(reference.resolver, RESOLVER_PORT))
+            if ping_set is not None and reference.std.is_pinged:
+                ping_set.drop(reference.std.oid)
+        given_back = tuple(
+            RemInterfaceRef(ipid=r.std.ipid, public_refs=r.std.public_refs, private_refs=0)
+            for r in references
+            if r.std.public_refs
+        )
+        if not given_back:
             return
-        given_back = RemInterfaceRef(ipid=reference.std.ipid, public_refs=reference.std.public_refs, private_refs=0)
         try:
-            entry = await self._exporter(reference, reach, timeout)
-            values = {"references": (given_back,)}
+            entry = await self._exporter(references[0], reach, timeout)
+            values = {"references": given_back}
             await self._invoke(entry, entry.rem_unknown, IRemUnknown, "RemRelease", values, timeout)
         except Error as error:
-            _log.debug("RemRelease of %s failed: %s", reference.std.ipid, error)
+            _log.debug("RemRelease of %s failed: %s", references[0].std.ipid, error)
 
     async def ping(self, *, timeout: float | None) -> None:
         """Tells each resolver what is still in use (3.2.6.1); to be called once in a ping period. Never raises."""

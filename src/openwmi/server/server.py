@@ -39,18 +39,10 @@ from openwmi.security.ntlm import NtlmInitiator, ServerNames
 from openwmi.wmi.backup import (
     CLSID_WBEM_BACKUP_RESTORE,
     BackupRestoreStub,
-    IWbemBackupRestore,
-    IWbemBackupRestoreEx,
 )
-from openwmi.wmi.interfaces import (
-    CLSID_WBEM_LEVEL1_LOGIN,
-    IEnumWbemClassObject,
-    IWbemCallResult,
-    IWbemLevel1Login,
-    IWbemServices,
-)
+from openwmi.wmi.interfaces import CLSID_WBEM_LEVEL1_LOGIN
 from openwmi.wmi.objects import ObjectMarshaller
-from openwmi.wmi.server import WmiServer
+from openwmi.wmi.server import WMI_INTERFACES, WmiServer
 from openwmi.wmi.sinks import SINK_TIMER
 
 if TYPE_CHECKING:
@@ -65,14 +57,6 @@ RPC_PORT: Final = 135
 EXPORTER_PORT: Final = 13500
 
 _DECODED_AT_ONCE: Final = 2  # large objects in parameters, each in a thread
-_INTERFACES: Final = (
-    IWbemLevel1Login,
-    IWbemServices,
-    IEnumWbemClassObject,
-    IWbemCallResult,
-    IWbemBackupRestore,
-    IWbemBackupRestoreEx,
-)
 
 
 @contextmanager
@@ -170,7 +154,7 @@ class Server:
         self._stopped = asyncio.Event()
         self._errors = ObjectMarshaller()
         self._host = DcomHost(
-            interfaces=_INTERFACES,
+            interfaces=WMI_INTERFACES,
             acceptors=LocalAcceptors(accounts, ServerNames.of(socket.gethostname()), keys=_service_keys(keytab)),
             error_info=self._error_info,
             is_current=accounts.knows,

@@ -13,8 +13,10 @@ from openwmi.dcom.interfaces import HRESULT, orpc_interface
 from openwmi.rpc.interface import In, InOut, Method, Out, Parameter
 from openwmi.rpc.ndr import (
     ConformantArray,
+    ConformantBytes,
     ConformantVaryingArray,
     ConformantVaryingBytes,
+    Guid,
     Int32,
     MInterfacePointer,
     ResultPointer,
@@ -28,9 +30,11 @@ __all__ = [
     "CLSID_WBEM_LEVEL1_LOGIN",
     "IEnumWbemClassObject",
     "IWbemCallResult",
+    "IWbemFetchSmartEnum",
     "IWbemLevel1Login",
     "IWbemObjectSink",
     "IWbemServices",
+    "IWbemWCOSmartEnum",
 ]
 
 CLSID_WBEM_LEVEL1_LOGIN: Final = UUID("8bc3f05e-d86b-11d0-a075-00c04fb68820")
@@ -169,6 +173,30 @@ IEnumWbemClassObject: Final = orpc_interface(
     Method(5, "NextAsync", (In("count", UInt32), _sink), HRESULT),
     Method(6, "Clone", (_enumerator,), HRESULT),
     Method(7, "Skip", (_timeout, In("count", UInt32)), HRESULT),
+)
+
+IWbemFetchSmartEnum: Final = orpc_interface(
+    "IWbemFetchSmartEnum",
+    UUID("1c1c45ee-4395-11d2-b60b-00104b703efd"),
+    Method(3, "GetSmartEnum", (Out("smart_enum", _Pointer),), HRESULT),
+)
+
+IWbemWCOSmartEnum: Final = orpc_interface(
+    "IWbemWCOSmartEnum",
+    UUID("423ec01e-2e35-11d2-b604-00104b703efd"),
+    Method(
+        3,
+        "Next",
+        (
+            In("proxy", Guid),
+            _timeout,
+            In("count", UInt32),
+            Out("returned", UInt32),
+            Out("size", UInt32),
+            Out("buffer", Unique(ConformantBytes(size_is="size"))),
+        ),
+        HRESULT,
+    ),
 )
 
 IWbemCallResult: Final = orpc_interface(

@@ -23,10 +23,10 @@ _UNIT_AT: Final = 48  # where the EncodingUnit begins in an OBJREF_CUSTOM (MS-DC
 
 
 class ObjectMarshaller:
-    """Marshals and unmarshals objects for one session; class parts that repeat are parsed once."""
+    """Marshals and unmarshals objects for one session; class parts that repeat are parsed once, and stay in `cache`."""
 
     def __init__(self) -> None:
-        self._cache = ClassPartCache()
+        self.cache = ClassPartCache()
 
     def marshal(self, obj: CimObject, iid: UUID = IID_IWBEM_CLASS_OBJECT) -> bytes:
         """The object as an OBJREF."""
@@ -37,7 +37,7 @@ class ObjectMarshaller:
         reference = decode_objref(octets, name)
         if not isinstance(reference, CustomObjRef) or reference.clsid != CLSID_WBEM_CLASS_OBJECT:
             raise DecodeError(f"{name}.clsid", 24, "is not marshalled as a class object is")
-        return decode_object(reference.data, cache=self._cache)
+        return decode_object(reference.data, cache=self.cache)
 
     def unmarshal_from(self, octets: bytes, at: int, name: str = "IWbemClassObject") -> tuple[Class | Instance, int]:
         """The object in the OBJREF that begins at `at`, and where that ends. Raises `DecodeError`.

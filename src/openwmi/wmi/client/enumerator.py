@@ -1,4 +1,4 @@
-"""IEnumWbemClassObject (MS-WMI 3.1.4.4) as a client has it."""
+"""IEnumWbemClassObject (MS-WMI 3.1.4.4) as a client has it, in its optimized form if the server has that."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from openwmi.dcom.importer import Reference
 from openwmi.errors import InvalidParameter, ProtocolError
 from openwmi.status import WbemStatus
 from openwmi.wmi.client.link import POLL, Link, milliseconds
+from openwmi.wmi.client.smart_enum import RemoteSmartEnum
 from openwmi.wmi.interfaces import IEnumWbemClassObject
 
 __all__ = ["RemoteEnumerator"]
@@ -25,12 +26,30 @@ class RemoteEnumerator:
     Its methods are those of `openwmi.cim.results.Enumerator`, and do what those do. Closing it gives it back.
     """
 
-    def __init__(self, link: Link, enumerator: Reference, request: Request, context: CallContext) -> None:
+    def __init__(
+        self,
+        link: Link,
+        enumerator: Reference,
+        smart: RemoteSmartEnum | None,
+        request: Request,
+        context: CallContext,
+    ) -> None:
         self._link = link
         self._enumerator = enumerator
+        self._smart = smart
         self._request = request
         self._context = context
         self._closed = False
+
+    @classmethod
+    async def of(cls, link: Link, enumerator: Reference, request: Request, context: CallContext) -> RemoteEnumerator:
+        """The enumerator that a call gave, and its optimized form."""
+        try:
+            smart = await RemoteSmartEnum.of(link, enumerator) if link.optimized else None
+        except BaseException:
+            await link.release(enumerator)
+            raise
+        return cls(link, enumerator, smart, request, context)
 
     async def next(self, count: int, timeout: float | None) -> tuple[list[CimObject], int]:
         """Up to `count` objects and a status: S_NO_ERROR (all of them), S_FALSE (the end), S_TIMEDOUT (too few yet).
@@ -38,6 +57,8 @@ class RemoteEnumerator:
         The server waits for at most `timeout` seconds, without limit for None. An answer may hold fewer than were
         asked for, and S_TIMEDOUT, though there are more: ask again. Raises the `WbemError` of a failure.
         """
+        if self._smart is not None:
+            return await self._smart.next(count, timeout)
         values = {"timeout": milliseconds(timeout), "count": count}
         response = await self._link.call(self._enumerator, IEnumWbemClassObject, "Next", values, patience=timeout)
         return [self._link.objects.unmarshal(o) for o in response.values["objects"] if o is not None], response.status
@@ -56,7 +77,7 @@ class RemoteEnumerator:
         """Another enumerator of the same results, at the same place (3.1.4.4.4)."""
         response = await self._link.call(self._enumerator, IEnumWbemClassObject, "Clone")
         reference = self._link.reference(response.values["enumerator"])
-        return RemoteEnumerator(self._link, reference, self._request, self._context)
+        return await RemoteEnumerator.of(self._link, reference, self._request, self._context)
 
     async def next_async(self, count: int) -> Operation:
         """The next `count` objects to a sink of this client's, as an operation (3.1.4.4.3).
@@ -91,4 +112,4 @@ class RemoteEnumerator:
         """Gives it back; the server frees the results that nobody else wants."""
         if not self._closed:
             self._closed = True
-            await self._link.release(self._enumerator)
+            await self._link.release(self._enumerator, *(self._smart.references if self._smart is not None else ()))

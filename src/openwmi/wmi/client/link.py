@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from openwmi.cim.delivery import Reception
 from openwmi.cim.operation import Operation, undisturbed
 from openwmi.dcom.importer import Importer, Reach, Reference, Response
-from openwmi.errors import InvalidParameter, PeerError, ProtocolError, WbemError
+from openwmi.errors import InvalidParameter, PeerError, ProtocolError, RpcFault, WbemError
 from openwmi.rpc.interface import Interface
 from openwmi.status import succeeded
 from openwmi.wmi.objects import ObjectMarshaller
@@ -38,13 +38,17 @@ class SinkExporter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One log-on's way to the server. `timeout` is how long, in seconds, one call may take to be answered."""
+    """One log-on's way to the server. `timeout` is how long, in seconds, one call may take to be answered.
+
+    `optimized` says whether enumerators are asked for their optimized form.
+    """
 
     importer: Importer
     reach: Reach
     objects: ObjectMarshaller
     sinks: SinkExporter | None
     timeout: float
+    optimized: bool = True
     receptions: set[Reception] = field(default_factory=set)
 
     async def call(
@@ -79,9 +83,16 @@ class Link:
             raise ProtocolError("the server answered with success and a NULL interface pointer")
         return self.importer.unmarshal(octets, self.reach)
 
-    async def release(self, target: Reference) -> None:
-        """Gives the reference back, even while the operation that held it is being cancelled."""
-        await undisturbed(self.importer.release(target, reach=self.reach, timeout=self.timeout))
+    async def interface(self, target: Reference, interface: Interface) -> Reference | None:
+        """Another interface of an object; None if the server does not give it, for whatever reason."""
+        try:
+            return await self.importer.query_interface(target, interface.uuid, reach=self.reach, timeout=self.timeout)
+        except (WbemError, RpcFault):
+            return None
+
+    async def release(self, *targets: Reference) -> None:
+        """Gives references back, even while the operation that held them is being cancelled."""
+        await undisturbed(self.importer.release(*targets, reach=self.reach, timeout=self.timeout))
 
     async def receive(
         self,

@@ -31,9 +31,13 @@ class RemoteNamespaces:
         *,
         sinks: SinkExporter | None = None,
         timeout: float = _ANSWER,
+        optimized: bool = True,
     ) -> None:
-        """`timeout` is how long, in seconds, one call may take to be answered."""
-        self._link = Link(importer, Reach(host, anywhere=True), ObjectMarshaller(), sinks, timeout)
+        """`timeout` is how long, in seconds, one call may take to be answered.
+
+        Without `optimized`, results are fetched by IEnumWbemClassObject's Next, from any server.
+        """
+        self._link = Link(importer, Reach(host, anywhere=True), ObjectMarshaller(), sinks, timeout, optimized)
         self._port = port
         self._login: Reference | None = None
         self._opened: set[RemoteNamespace] = set()

@@ -76,7 +76,9 @@ class RemoteNamespace:
         """
         flags = 0 if context.mode is CallingMode.SYNCHRONOUS else Flags.RETURN_IMMEDIATELY
         response = await self._call(request, context, flags, {})
-        return RemoteEnumerator(self._link, self._link.reference(response.values["enumerator"]), request, context)
+        return await RemoteEnumerator.of(
+            self._link, self._link.reference(response.values["enumerator"]), request, context
+        )
 
     async def open_namespace(self, path: str | None, context: CallContext) -> RemoteNamespace:
         """A child of this namespace."""
