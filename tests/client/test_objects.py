@@ -125,6 +125,17 @@ def test_what_is_not_there() -> None:
     assert not hasattr(it, "_private")
 
 
+def test_a_method_that_the_class_did_not_bring_along() -> None:
+    """Over the wire an instance's class has no methods."""
+    bare = Class("Bare", properties=NameMap([Property("Name", CimType.STRING)]))
+    caller = Caller()
+    it = Instance.bound(CimInstance(bare, {"Name": "one"}), caller)
+    assert it.Do(Times=2) == "done"
+    assert caller.calls == [(it, "Do", None, {"Times": 2})]
+    assert not hasattr(it, "to_arrow")  # what Python looks for is no method of CIM
+    assert not hasattr(Instance.bound(CimInstance(bare), None), "Do")
+
+
 def test_setting() -> None:
     it = sample()
     it.Note = "new"

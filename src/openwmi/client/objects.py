@@ -108,6 +108,10 @@ class Instance(CimInstance):
             return self.method(name)
         if name in self.cls.properties:
             raise AttributeError(f"{name} is not part of this object: only some properties of {self.class_name} are")
+        if self._origin is not None and not self.cls.methods and name[:1].isupper():
+            # An instance comes over the wire without its class's methods (MS-WMIO 2.2.53): the call finds out.
+            # Only for names as CIM writes them, so that who looks for Python's own kind of attribute finds none.
+            return self.method(name)
         raise AttributeError(f"{self.class_name} has neither a property nor a method {name}")
 
     def __setattr__(self, name: str, value: Any) -> None:
