@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from openwmi.repository import SqliteStore as SqliteStore
     from openwmi.security.accounts import Accounts as Accounts
     from openwmi.server import Server as Server
+    from openwmi.wql import escape as escape
 
 __version__ = "0.1.0"
 
@@ -99,6 +100,7 @@ _HOME: Final = {
     "TransportError": "openwmi.errors",
     "WbemError": "openwmi.errors",
     "connect": "openwmi.client.sync",
+    "escape": "openwmi.wql",
 }
 
 __all__ = [
@@ -144,6 +146,7 @@ __all__ = [
     "__version__",
     "aio",
     "connect",
+    "escape",
 ]
 
 

@@ -31,6 +31,7 @@ from openwmi.wql import (
     SchemaQuery,
     SelectQuery,
     WqlError,
+    escape,
     parse,
     quote,
 )
@@ -499,3 +500,9 @@ def test_mistakes_in_event_queries(text: str, place: int, message: str) -> None:
 def test_a_select_says_from_what(text: str) -> None:
     with pytest.raises(WqlError, match="FROM"):
         parse(text)
+
+
+@given(st.text(), st.sampled_from("'\""))
+def test_what_is_escaped_stands_between_quotes(text: str, quote: str) -> None:
+    query = parse(f"SELECT * FROM C WHERE Name = {quote}{escape(text)}{quote}")
+    assert query == parse("SELECT * FROM C WHERE Name = ?", (text,))

@@ -29,6 +29,7 @@ from openwmi.wql.tree import (
     ReferencesQuery,
     SchemaQuery,
     SelectQuery,
+    escape,
     quote,
 )
 
@@ -60,6 +61,7 @@ __all__ = [
     "analyse_schema",
     "check_is_for_data",
     "class_names",
+    "escape",
     "escape_like",
     "parse",
     "quote",

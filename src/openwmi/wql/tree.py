@@ -8,6 +8,7 @@ Nodes are frozen. `offset` says where a node stands in the text; it and the text
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -32,10 +33,20 @@ __all__ = [
     "ReferencesQuery",
     "SchemaQuery",
     "SelectQuery",
+    "escape",
     "quote",
 ]
 
 Scalar: TypeAlias = str | int | float | bool
+
+
+def escape(text: str) -> str:
+    """`text` as it stands within the quotes, of either kind, of a string constant of WQL.
+
+    A parameter (``WHERE Name = ?``) needs no such thing. In a pattern of LIKE ``%``, ``_`` and ``[`` go on meaning
+    what they mean there: `escape_like` comes first.
+    """
+    return re.sub(r"""([\\"'])""", r"\\\1", text)
 
 
 def quote(text: str) -> str:
