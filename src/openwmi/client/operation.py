@@ -92,6 +92,12 @@ class AsyncOperation(Generic[T]):
         """All results; raises the error of an operation that failed, whatever it gave before."""
         return [item async for item in self]
 
+    async def to_arrow(self) -> Any:
+        """All results as a `pyarrow.Table` (`openwmi.client.tables`). `ConfigurationError` if pyarrow is not there."""
+        from openwmi.client.tables import table
+
+        return table(await self.results())
+
     async def result(self) -> T:
         """The one result. Raises the error of an operation that failed, and `CallerError` for other than one result."""
         self._fetchable()

@@ -1,8 +1,8 @@
 """The synchronous API: `openwmi.connect`, a facade over the asyncio one.
 
-Nothing is done here. Each verb is its asyncio original, run by a portal (`openwmi.client.portal`): `blocking` turns
-one into the other, and keeps its name, its parameters with their types, and its documentation. A session has one
-thread, which everything opened from it shares; results cross it a page at a time.
+Nothing is done here. Each verb is its asyncio original, run by a portal (`openwmi.client.portal`): `blocking`,
+`opening` and `starting` turn one into the other, and keep its name, its parameters with their types, and its
+documentation. A session has one thread, which everything opened from it shares; results cross it a page at a time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
 from openwmi import aio
 from openwmi.cim import Instance
@@ -40,31 +40,37 @@ class Facade(Generic[A]):
         self._wrapped = wrapped
 
 
-@overload
-def blocking(
-    original: Callable[Concatenate[A, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Facade[A], P], T]: ...
-
-
-@overload
-def blocking(
-    original: Callable[Concatenate[A, P], Coroutine[Any, Any, T]], facade: Callable[[Portal, T], R]
-) -> Callable[Concatenate[Facade[A], P], R]: ...
-
-
-def blocking(
-    original: Callable[Concatenate[A, P], Coroutine[Any, Any, Any]], facade: Callable[[Portal, Any], Any] | None = None
-) -> Callable[Concatenate[Facade[A], P], Any]:
-    """The method that runs `original` in the portal; `facade` makes something synchronous of what comes back."""
+def blocking(original: Callable[Concatenate[A, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[Facade[A], P], T]:
+    """The method that runs `original` in the portal."""
     name = original.__name__
 
     @functools.wraps(original)
-    def method(self: Facade[A], /, *arguments: P.args, **named: P.kwargs) -> Any:
+    def method(self: Facade[A], /, *arguments: P.args, **named: P.kwargs) -> T:
         # By its name: a session may have its own way to do it.
-        result = self._portal.run(getattr(self._wrapped, name)(*arguments, **named))
-        return result if facade is None else facade(self._portal, result)
+        done: Coroutine[Any, Any, T] = getattr(self._wrapped, name)(*arguments, **named)
+        return self._portal.run(done)
 
     return method
+
+
+def opening(
+    original: Callable[Concatenate[A, P], Coroutine[Any, Any, T]], facade: Callable[[Portal, T], R]
+) -> Callable[Concatenate[Facade[A], P], R]:
+    """The same for an `original` that gives something asyncio's, of which `facade` makes something synchronous."""
+    waiting = blocking(original)
+
+    @functools.wraps(original)
+    def method(self: Facade[A], /, *arguments: P.args, **named: P.kwargs) -> R:
+        return facade(self._portal, waiting(self, *arguments, **named))
+
+    return method
+
+
+def starting(
+    original: Callable[Concatenate[A, P], Coroutine[Any, Any, AsyncOperation[T]]],
+) -> Callable[Concatenate[Facade[A], P], Operation[T]]:
+    """The same for a running operation. It has no second parameter so that mypy sees the overloads of `original`."""
+    return opening(original, Operation)
 
 
 class Operation(Facade[AsyncOperation[T]], Generic[T]):
@@ -75,6 +81,7 @@ class Operation(Facade[AsyncOperation[T]], Generic[T]):
 
     take = blocking(AsyncOperation.take)
     results = blocking(AsyncOperation.results)
+    to_arrow = blocking(AsyncOperation.to_arrow)
     result = blocking(AsyncOperation.result)
     fetch = blocking(AsyncOperation.fetch)
     wait = blocking(AsyncOperation.wait)
@@ -111,9 +118,19 @@ class Operation(Facade[AsyncOperation[T]], Generic[T]):
         self._portal.run(_cancel(self._wrapped, reason))
 
     def __iter__(self) -> Iterator[T]:
-        while page := self.take(_PAGE):
+        for page in self._pages():
             yield from page
+
+    def _pages(self) -> Iterator[list[T]]:
+        while page := self.take(_PAGE):
+            yield page
         self.wait().raise_for_status()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The results as a stream of Arrow's batches, in constant memory: what pandas and others take columns from."""
+        from openwmi.client.tables import record_batches
+
+        return record_batches(self._pages()).__arrow_c_stream__(requested_schema)
 
     def __enter__(self) -> Operation[T]:
         return self
@@ -133,22 +150,22 @@ async def _cancel(operation: AsyncOperation[Any], reason: CancelReason) -> None:
 class Starting(Facade[Verbs]):
     """All verbs of a session as running operations."""
 
-    __call__ = blocking(Verbs.__call__, Operation)
-    get_instance = blocking(Verbs.get_instance, Operation)
-    enumerate_instances = blocking(Verbs.enumerate_instances, Operation)
-    query_instances = blocking(Verbs.query_instances, Operation)
-    associators = blocking(Verbs.associators, Operation)
-    references = blocking(Verbs.references, Operation)
-    create_instance = blocking(Verbs.create_instance, Operation)
-    modify_instance = blocking(Verbs.modify_instance, Operation)
-    put_instance = blocking(Verbs.put_instance, Operation)
-    delete_instance = blocking(Verbs.delete_instance, Operation)
-    invoke = blocking(Verbs.invoke, Operation)
-    get_class = blocking(Verbs.get_class, Operation)
-    enumerate_classes = blocking(Verbs.enumerate_classes, Operation)
-    put_class = blocking(Verbs.put_class, Operation)
-    delete_class = blocking(Verbs.delete_class, Operation)
-    test_connection = blocking(Verbs.test_connection, Operation)
+    __call__ = starting(Verbs.__call__)
+    get_instance = starting(Verbs.get_instance)
+    enumerate_instances = starting(Verbs.enumerate_instances)
+    query_instances = starting(Verbs.query_instances)
+    associators = starting(Verbs.associators)
+    references = starting(Verbs.references)
+    create_instance = starting(Verbs.create_instance)
+    modify_instance = starting(Verbs.modify_instance)
+    put_instance = starting(Verbs.put_instance)
+    delete_instance = starting(Verbs.delete_instance)
+    invoke = starting(Verbs.invoke)
+    get_class = starting(Verbs.get_class)
+    enumerate_classes = starting(Verbs.enumerate_classes)
+    put_class = starting(Verbs.put_class)
+    delete_class = starting(Verbs.delete_class)
+    test_connection = starting(Verbs.test_connection)
 
 
 def _opened(portal: Portal, session: AsyncSession) -> Session:
@@ -160,30 +177,30 @@ class Session(Facade[AsyncSession]):
 
     get = blocking(AsyncSession.get)
     get_instance = blocking(AsyncSession.get_instance)
-    enumerate_instances = blocking(AsyncSession.enumerate_instances, Operation)
-    query_instances = blocking(AsyncSession.query_instances, Operation)
-    query = blocking(AsyncSession.query, Operation)
+    enumerate_instances = starting(AsyncSession.enumerate_instances)
+    query_instances = starting(AsyncSession.query_instances)
+    query = starting(AsyncSession.query)
     check_query = blocking(AsyncSession.check_query)
-    associators = blocking(AsyncSession.associators, Operation)
-    references = blocking(AsyncSession.references, Operation)
+    associators = starting(AsyncSession.associators)
+    references = starting(AsyncSession.references)
     create_instance = blocking(AsyncSession.create_instance)
     modify_instance = blocking(AsyncSession.modify_instance)
     put_instance = blocking(AsyncSession.put_instance)
     delete_instance = blocking(AsyncSession.delete_instance)
     invoke = blocking(AsyncSession.invoke)
     get_class = blocking(AsyncSession.get_class)
-    enumerate_classes = blocking(AsyncSession.enumerate_classes, Operation)
+    enumerate_classes = starting(AsyncSession.enumerate_classes)
     put_class = blocking(AsyncSession.put_class)
     delete_class = blocking(AsyncSession.delete_class)
     test_connection = blocking(AsyncSession.test_connection)
-    subscribe = blocking(AsyncSession.subscribe, Operation)
+    subscribe = starting(AsyncSession.subscribe)
     compile_mof = blocking(AsyncSession.compile_mof)
     compile_sources = blocking(AsyncSession.compile_sources)
     backup = blocking(AsyncSession.backup)
     restore = blocking(AsyncSession.restore)
     pause = blocking(AsyncSession.pause)
     resume = blocking(AsyncSession.resume)
-    namespace = blocking(AsyncSession.namespace, _opened)
+    namespace = opening(AsyncSession.namespace, _opened)
 
     _finish: Callable[[], Any] | None = None
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 from openwmi.cim import CimObject, CimType, Class, ObjectPath, TypedValue, fold
 from openwmi.cim import Instance as CimInstance
@@ -30,6 +30,7 @@ from openwmi.cim.operations import (
     PutInstance,
     Request,
 )
+from openwmi.client.mapping import Mapped, class_name_of
 from openwmi.client.methods import MethodResult, prepared
 from openwmi.client.objects import Instance, bound
 from openwmi.client.operation import AsyncOperation
@@ -86,15 +87,30 @@ class Verbs:
         """The instances of a class and, unless `polymorphism` is "shallow", of its subclasses."""
         return await self._start(EnumerateInstances(class_name), options, self._instance)
 
+    @overload
     async def query_instances(
         self, query: str, *parameters: Any, **options: Unpack[OperationOptions]
-    ) -> AsyncOperation[Instance]:
+    ) -> AsyncOperation[Instance]: ...
+
+    @overload
+    async def query_instances(
+        self, query: type[T], *parameters: Any, **options: Unpack[OperationOptions]
+    ) -> AsyncOperation[T]: ...
+
+    async def query_instances(self, query: Any, *parameters: Any, **options: Unpack[OperationOptions]) -> Any:
         """What a WQL query selects. Each ``?`` stands for a parameter, quoted as its type needs.
 
-        A query for classes (``SELECT * FROM meta_class``) gives `Class` objects.
+        A query for classes (``SELECT * FROM meta_class``) gives `Class` objects. In place of the query there may be a
+        dataclass and the WHERE clause, and the results are objects of that dataclass (`openwmi.client.mapping`).
         """
-        text = str(parse(query, parameters)) if parameters else query
-        return await self._start(ExecQuery(text), options, self._selected)
+        if isinstance(query, str):
+            text = str(parse(query, parameters)) if parameters else query
+            return await self._start(ExecQuery(text), options, self._selected)
+        scope = OperationOptions(namespace=options["namespace"]) if "namespace" in options else {}
+        mapped = Mapped(query, await self._session.get_class(class_name_of(query), **scope))
+        condition, given = (parameters[0], parameters[1:]) if parameters else ("", ())
+        text = str(parse(mapped.query(condition), given))
+        return await self._start(ExecQuery(text), options, lambda found: mapped(self._instance(found)))
 
     async def associators(
         self,
