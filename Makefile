@@ -1,6 +1,7 @@
 # Set-up included: both of these work in a fresh clone with Python 3.11 or newer, make and git.
 #   make demo    the whole of openwmi in a few seconds
 #   make test    everything that CI runs
+#   make docs    the documentation, as HTML in build/docs
 #   make fuzz SECONDS=60    all fuzz targets, for that long together
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ SECONDS ?= 60
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint format bench fuzz conformance coverage clean
+.PHONY: demo test lint format bench docs fuzz conformance coverage clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
@@ -30,6 +31,10 @@ format: $(VENV)/.development
 bench: $(VENV)/.development
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/rpc.py
+
+docs: $(VENV)/.documentation
+	$(BIN)/sphinx-build -W --keep-going -q -j auto docs build/docs
+	@echo "Open build/docs/index.html"
 
 fuzz: $(VENV)/.development
 	@$(PIP) install --group fuzz || echo "No atheris for this Python: the mutations are blind." >&2
@@ -65,3 +70,8 @@ $(VENV)/.development: pyproject.toml | $(BIN)/python
 	@echo "Installing openwmi and its development tools into $(VENV) ..."
 	@$(PIP) install --group dev --editable .
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.documentation: pyproject.toml | $(VENV)/.installed
+	@echo "Installing what builds the documentation into $(VENV) ..."
+	@$(PIP) install --group docs
+	@touch $@

@@ -1,12 +1,10 @@
-"""The examples of docs/providers.md, run."""
+"""The examples of docs/providers.md, which are one program, run and registered in more ways than there."""
 
 from __future__ import annotations
 
-import re
 import sys
 import types
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +12,12 @@ import pytest
 from openwmi.cim.operations import EnumerateClasses, EnumerateInstances, ExecMethod, GetObject
 from openwmi.manager import ObjectManager
 from openwmi.repository import MemoryStore
+from tests.docs.support import ROOT, blocks
 from tests.manager.support import CIMV2, context, run
 
-PAGE = (Path(__file__).parent.parent / "docs" / "providers.md").read_text(encoding="utf-8")
-PYTHON = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-MOF = re.findall(r"^```mof\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = blocks(ROOT / "docs" / "providers.md")
+PYTHON = [block.text for block in PAGE if block.language == "python"]
+MOF = [block.text for block in PAGE if block.language == "mof"]
 
 
 @pytest.fixture(scope="module")
