@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import inspect
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -159,6 +162,55 @@ def test_a_forgotten_session_ends() -> None:
         assert not thread.is_alive()
 
 
+def test_the_garbage_collector_waits_for_no_server() -> None:
+    """It runs in any thread; in that of the server itself nothing would ever be given back."""
+    released = threading.Event()
+    session = connect("local:")
+    close = session._wrapped.close
+
+    async def slow() -> None:
+        await asyncio.to_thread(released.wait, 60)
+        await close()
+
+    session._portal.at_end(slow)
+    ring: list[Any] = [session]
+    ring.append(ring)
+    del session, ring
+    gc.collect()
+    [thread] = portals()
+    released.set()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_a_forgotten_session_that_cannot_give_everything_back(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise OSError("the connection is gone")
+
+    session = connect("local:")
+    portal, close = session._portal, session._wrapped.close
+    portal.run(close())
+    portal.at_end(fail)
+    del session, close
+    gc.collect()
+    portal.close()
+    assert "could not give everything back: the connection is gone" in caplog.text
+
+
+def test_a_session_that_is_open_at_the_end_of_the_program() -> None:
+    script = """
+import openwmi
+session = openwmi.connect("local:")
+close = session._wrapped.close
+async def last():
+    await close()
+    print("given back")
+session._portal.at_end(last)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "given back\n", "")
+
+
 @pytest.mark.parametrize(("url", "error"), [("ftp://x", ConfigurationError), ("dcom://ada@127.0.0.1:1", ConnectError)])
 def test_a_failed_connect_leaves_no_thread(url: str, error: type[Exception]) -> None:
     with pytest.raises(error):
@@ -183,8 +235,6 @@ def test_ctrl_c_cancels_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
     assert main is not None
 
     async def endless() -> None:
-        import asyncio
-
         signal.pthread_kill(main, signal.SIGINT)
         try:
             await asyncio.Event().wait()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -15,6 +16,8 @@ from concurrent.futures import CancelledError, Future, wait
 from typing import Any, Final, Generic, TypeVar
 
 __all__ = ["Portal"]
+
+_log = logging.getLogger("openwmi.client")
 
 T = TypeVar("T")
 
@@ -66,6 +69,7 @@ class Portal:
         self._stop: asyncio.Event | None = None
         self._cleanup: Callable[[], Awaitable[None]] | None = None
         self._failure: BaseException | None = None
+        self._abandoned = False
         self._thread = threading.Thread(target=self._main, name="openwmi-portal", daemon=True)
         self._thread.start()
         self._loop = self._ready.result()
@@ -107,23 +111,39 @@ class Portal:
 
         Raises what `at_end`'s cleanup raised.
         """
-        if self._thread.is_alive() and self._stop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop may have ended in between
-                self._loop.call_soon_threadsafe(self._stop.set)
+        self._end()
         if threading.current_thread() is not self._thread:
             self._thread.join()
             failure, self._failure = self._failure, None
             if failure is not None:
                 raise failure
 
+    def abandon(self) -> None:
+        """The same for a portal that nobody uses any more, and that nobody waits for: what fails goes to the log.
+
+        The garbage collector runs in any thread, that of an event loop too. At the interpreter's exit there is time.
+        """
+        if not threading.main_thread().is_alive():
+            self.close()
+            return
+        self._abandoned = True
+        self._end()
+
+    def _end(self) -> None:
+        if self._thread.is_alive() and self._stop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop may have ended in between
+                self._loop.call_soon_threadsafe(self._stop.set)
+
     def _main(self) -> None:
         try:
             asyncio.run(self._serve())
         except BaseException as error:
-            if self._ready.done():
-                self._failure = error
-            else:
+            if not self._ready.done():
                 self._ready.set_exception(error)  # no loop could be made
+            elif self._abandoned:
+                _log.warning("a session that was not closed could not give everything back: %s", error)
+            else:
+                self._failure = error
 
     async def _serve(self) -> None:
         self._stop = asyncio.Event()

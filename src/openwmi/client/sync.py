@@ -202,7 +202,8 @@ class Session(Facade[AsyncSession]):
     resume = blocking(AsyncSession.resume)
     namespace = opening(AsyncSession.namespace, _opened)
 
-    _finish: Callable[[], Any] | None = None
+    # Of the session that `connect` gave, whose portal it is: what happens if nobody closes it.
+    _abandoned: weakref.finalize[[], Session] | None = None
 
     def __init__(self, portal: Portal, wrapped: AsyncSession) -> None:
         super().__init__(portal, wrapped)
@@ -225,8 +226,9 @@ class Session(Facade[AsyncSession]):
 
     def close(self) -> None:
         """Gives everything back and ends the thread; what was opened from this session ends with it."""
-        if self._finish is not None:
-            self._finish()
+        if self._abandoned is not None:
+            self._abandoned.detach()
+            self._portal.close()
 
     def __enter__(self) -> Session:
         return self
@@ -251,8 +253,7 @@ def _connecting(original: Callable[P, Coroutine[Any, Any, AsyncSession]]) -> Cal
             raise
         portal.at_end(opened.close)
         session = Session(portal, opened)
-        # Also for a session that nobody closes: the portal does not keep it alive.
-        session._finish = weakref.finalize(session, portal.close)
+        session._abandoned = weakref.finalize(session, portal.abandon)
         return session
 
     return connect
