@@ -1,11 +1,11 @@
 """Values as the wmi module's scripts have them: those of COM's automation, and not Python's own.
 
-| CIM               | here                                                                |
-| ----------------- | ------------------------------------------------------------------- |
-| sint64, uint64    | text, as automation has no such number: scripts convert it          |
-| datetime          | text, as CIM writes it (`to_time`, `from_time`)                     |
-| uint8[] and other arrays | a tuple; a list where a method gives it                      |
-| other integers    | `int`, and a uint32 is never negative                               |
+| CIM                      | here                                                               |
+| ------------------------ | ------------------------------------------------------------------ |
+| sint64, uint64           | text, as automation has no such numbers: scripts convert it        |
+| other integers           | `int`, and a uint32 is never negative                              |
+| datetime                 | text, as CIM writes it (`to_time`, `from_time`)                    |
+| arrays, also of uint8    | a tuple; from a method, a list                                     |
 """
 
 from __future__ import annotations
