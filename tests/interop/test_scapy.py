@@ -28,7 +28,9 @@ def client(port: int, level: Any, password: str = PASSWORD) -> Iterator[Any]:
     try:
         yield found
     finally:
-        found.close()
+        for connected in (found, *(entry.client for entry in found.OXID_table.values())):
+            if connected is not None:
+                connected.close()
 
 
 async def run(machine: Machine, work: Callable[[Any], None], level: Any = LEVELS[-1]) -> None:
