@@ -53,8 +53,8 @@ async def machine(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Machine]:
 
 
 @contextmanager
-def services(**settings: Any) -> Iterator[Any]:
-    """An IWbemServices of root\\cimv2."""
+def logged_on(**settings: Any) -> Iterator[Any]:
+    """An IWbemLevel1Login."""
     login = {"username": "admin", "password": PASSWORD, "oxidResolver": True, **settings}
     connection = dcomrt.DCOMConnection(HOST, **login)
     try:
@@ -62,7 +62,7 @@ def services(**settings: Any) -> Iterator[Any]:
         # By itself impacket takes the level that the activation's answer hints at for everything else.
         activated.get_cinstance().set_auth_level(login.get("authLevel", RPC_C_AUTHN_LEVEL_PKT_PRIVACY))
         level1 = wmi.IWbemLevel1Login(activated)
-        yield level1.NTLMLogin("//./root/cimv2", NULL, NULL)
+        yield level1
         level1.RemRelease()
     finally:
         # What disconnect() would only forget, without closing it.
@@ -70,6 +70,13 @@ def services(**settings: Any) -> Iterator[Any]:
             for one in kept.values():
                 one["dce"].disconnect()
         connection.disconnect()
+
+
+@contextmanager
+def services(**settings: Any) -> Iterator[Any]:
+    """An IWbemServices of root\\cimv2."""
+    with logged_on(**settings) as level1:
+        yield level1.NTLMLogin("//./root/cimv2", NULL, NULL)
 
 
 async def run(work: Work[_Result], **settings: Any) -> _Result:

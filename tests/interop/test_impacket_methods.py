@@ -5,6 +5,7 @@ Its asynchronous ones cannot: they leave the sink out of the stub, and a server 
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Any
 
@@ -17,9 +18,9 @@ from impacket.dcerpc.v5.rpcrt import DCERPCException
 from openwmi.status import HResult
 from openwmi.status import WbemStatus as E
 from tests.manager.support import context
-from tests.wire import HOST, PASSWORD, Machine
+from tests.wire import HOST, Machine
 
-from .test_impacket import code_of, fetch, machine, run
+from .test_impacket import code_of, fetch, logged_on, machine, run
 
 __all__ = ["machine"]
 
@@ -147,17 +148,15 @@ async def test_what_lacks_its_sink_is_no_call(machine: Machine, method: str) -> 
 
 
 async def test_the_log_on(machine: Machine) -> None:
-    def work(_: Any) -> dict[str, int]:
-        connection = dcomrt.DCOMConnection(HOST, "admin", PASSWORD, oxidResolver=True)
-        login = wmi.IWbemLevel1Login(connection.CoCreateInstanceEx(wmi.CLSID_WbemLevel1Login, wmi.IID_IWbemLevel1Login))
-        told: dict[str, int] = {"EstablishPosition": login.EstablishPosition()}
-        for method in ("RequestChallenge", "WBEMLogin"):
-            with pytest.raises(wmi.DCERPCSessionError) as caught:
-                getattr(login, method)()
-            told[method] = code_of(caught.value)
-        login.RemRelease()
-        return told
+    def work() -> dict[str, int]:
+        with logged_on() as login:
+            told: dict[str, int] = {"EstablishPosition": login.EstablishPosition()}
+            for method in ("RequestChallenge", "WBEMLogin"):
+                with pytest.raises(wmi.DCERPCSessionError) as caught:
+                    getattr(login, method)()
+                told[method] = code_of(caught.value)
+            return told
 
-    assert await run(work) == {
+    assert await asyncio.wait_for(asyncio.to_thread(work), 60) == {
         "EstablishPosition": 1, "RequestChallenge": E.WBEM_E_NOT_SUPPORTED, "WBEMLogin": HResult.E_NOTIMPL
     }  # fmt: skip
