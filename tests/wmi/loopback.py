@@ -29,7 +29,7 @@ from openwmi.security.context import NTLM
 from openwmi.wmi.client import RemoteNamespace, RemoteNamespaces
 from openwmi.wmi.interfaces import CLSID_WBEM_LEVEL1_LOGIN, IWbemObjectSink, IWbemServices
 from openwmi.wmi.objects import ObjectMarshaller
-from openwmi.wmi.server import WMI_INTERFACES, WmiServer
+from openwmi.wmi.server import INERT_CLASSES, WMI_INTERFACES, WmiServer
 from openwmi.wmi.sinks import SinkStub
 from tests.dcom.support import CALLER, EXPORTER, NOBODY, RESOLVER, MemoryTransport
 
@@ -224,7 +224,7 @@ class Loopback:
                 peer.exporter, exporter_bindings=lambda caller: endpoint, resolver_bindings=lambda caller: endpoint
             )
         )
-        classes = {CLSID_WBEM_LEVEL1_LOGIN: lambda call: self.wmi.activate(call)}
+        classes = {CLSID_WBEM_LEVEL1_LOGIN: lambda call: self.wmi.activate(call), **INERT_CLASSES}
         peer.add_service(Activator(peer.exporter, classes, lambda caller: endpoint))
         return peer
 

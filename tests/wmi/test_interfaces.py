@@ -8,21 +8,30 @@ import pytest
 
 from openwmi.dcom.types import OrpcThat
 from openwmi.rpc.interface import Direction, Interface, Parameter
-from openwmi.rpc.ndr import Guid, Int32, MInterfacePointer, ResultPointer, Slot, UInt32, Unique, WideString
+from openwmi.rpc.ndr import CharString, Guid, Int32, MInterfacePointer, ResultPointer, Slot, UInt32, Unique, WideString
 from openwmi.rpc.ndr.automation import BstrType
 from openwmi.wmi.interfaces import (
+    CLSID_UNSECURED_APARTMENT,
     CLSID_WBEM_LEVEL1_LOGIN,
+    CLSIDS_WBEM_SHUTDOWN,
     IEnumWbemClassObject,
+    IUnsecuredApartment,
     IWbemCallResult,
     IWbemFetchSmartEnum,
     IWbemLevel1Login,
+    IWbemLoginClientID,
+    IWbemLoginHelper,
     IWbemObjectSink,
     IWbemServices,
+    IWbemShutdown,
+    IWbemUnsecuredApartment,
     IWbemWCOSmartEnum,
 )
+from openwmi.wmi.refreshing import IWbemRefreshingServices, IWbemRemoteRefresher
 
 # opnum, name, and what the parameters are: s BSTR, w wchar_t*, l long, g GUID, i interface pointer,
-# x [out] of one of these, r [out, in, unique] pointer to an interface pointer, a array.
+# c char* and z wchar_t* that cannot be NULL, t structure, a array, x [out] and y [in, out] of one of these,
+# r [out, in, unique] pointer to an interface pointer.
 TABLES = {
     IWbemServices: """
         3  OpenNamespace              s l i r r
@@ -74,6 +83,34 @@ TABLES = {
         5  GetResultServices          l xi
         6  GetCallStatus              l xl
     """,
+    IWbemLoginClientID: """
+        3  SetClientInfo              w l l
+    """,
+    IWbemLoginHelper: """
+        3  SetEvent                   c
+    """,
+    IWbemRefreshingServices: """
+        3  AddObjectToRefresher           t z l i l xt xl
+        4  AddObjectToRefresherByTemplate t i l i l xt xl
+        5  AddEnumToRefresher             t z l i l xt xl
+        6  RemoveObjectFromRefresher      t l l l xl
+        7  GetRemoteRefresher             t l l xi xg xl
+        8  ReconnectRemoteRefresher       t l l l a ya xl
+    """,
+    IWbemRemoteRefresher: """
+        3  RemoteRefresh              l xl xa
+        4  StopRefreshing             l a l
+        5  Opnum5NotUsedOnWire        l xg
+    """,
+    IWbemShutdown: """
+        3  Shutdown                   l l i
+    """,
+    IUnsecuredApartment: """
+        3  CreateObjectStub           i xi
+    """,
+    IWbemUnsecuredApartment: """
+        3  CreateSinkStub             i l w xi
+    """,
     IWbemObjectSink: """
         3  Indicate                   l a
         4  SetStatus                  l l s i
@@ -86,7 +123,7 @@ def label(parameter: Parameter) -> str:
     if isinstance(kind, ResultPointer):
         assert parameter.direction is Direction.IN_OUT
         return "r"
-    out = "x" if parameter.direction is Direction.OUT else ""
+    out = {Direction.IN: "", Direction.OUT: "x", Direction.IN_OUT: "y"}[parameter.direction]
     if kind is UInt32 or kind is Int32:
         return f"{out}l"
     if kind is Guid:
@@ -97,7 +134,9 @@ def label(parameter: Parameter) -> str:
         return f"{out}i"
     if isinstance(kind, Unique) and isinstance(kind.target, WideString):
         return f"{out}w"
-    return f"{out}a"
+    if isinstance(kind, CharString | WideString):
+        return "c" if isinstance(kind, CharString) else "z"
+    return f"{out}t" if isinstance(kind, type) else f"{out}a"
 
 
 @pytest.mark.requirement("WMI-3.1.4.3-04")
@@ -114,7 +153,8 @@ def test_methods(interface: Interface) -> None:
 
 @pytest.mark.requirement(
     "WMI-3.1.4.1-01", "WMI-3.1.4.1-03", "WMI-3.1.4.2-03", "WMI-3.1.4.3-05", "WMI-3.1.4.4-01", "WMI-3.1.4.5-03",
-    "WMI-3.1.4.6-02", "WMI-3.1.4.7-02",
+    "WMI-3.1.4.6-02", "WMI-3.1.4.7-02", "WMI-3.1.4.8-01", "WMI-3.1.4.9-02", "WMI-3.1.4.12-02", "WMI-3.1.4.13-02",
+    "WMI-3.1.4.15-01", "WMI-3.1.4.16-01",
 )  # fmt: skip
 def test_identifiers() -> None:
     assert {i.name: str(i.uuid) for i in TABLES} == {
@@ -124,10 +164,22 @@ def test_identifiers() -> None:
         "IWbemFetchSmartEnum": "1c1c45ee-4395-11d2-b60b-00104b703efd",
         "IWbemWCOSmartEnum": "423ec01e-2e35-11d2-b604-00104b703efd",
         "IWbemCallResult": "44aca675-e8fc-11d0-a07c-00c04fb68820",
+        "IWbemLoginClientID": "d4781cd6-e5d3-44df-ad94-930efe48a887",
+        "IWbemLoginHelper": "541679ab-2e5f-11d3-b34e-00104bcc4b4a",
+        "IWbemRefreshingServices": "2c9273e0-1dc3-11d3-b364-00105a1f8177",
+        "IWbemRemoteRefresher": "f1e9c5b2-f59b-11d2-b362-00105a1f8177",
+        "IWbemShutdown": "b7b31df9-d515-11d3-a11c-00105a1f515a",
+        "IUnsecuredApartment": "1cfaba8c-1523-11d1-ad79-00c04fd8fdff",
+        "IWbemUnsecuredApartment": "31739d04-3471-4cf4-9a7c-57a44ae71956",
         "IWbemObjectSink": "7c857801-7381-11cf-884d-00aa004b2e24",
     }
     assert all(i.version == (0, 0) for i in TABLES)
     assert UUID("8bc3f05e-d86b-11d0-a075-00c04fb68820") == CLSID_WBEM_LEVEL1_LOGIN
+    assert UUID("49bd2028-1523-11d1-ad79-00c04fd8fdff") == CLSID_UNSECURED_APARTMENT
+    assert [str(clsid) for clsid in CLSIDS_WBEM_SHUTDOWN] == [
+        "73e709ea-5d93-4b2e-bbb0-99b7938da9e4",
+        "1f87137d-0e7c-44d5-8c73-4effb68962f2",
+    ]
 
 
 # Version 5.7, flags, reserved, the causality, no extensions.

@@ -83,7 +83,7 @@ def keys(objects: Iterable[CimObject]) -> list[str]:
     "WMI-3.1.4.6.1-07", "WMI-3.1.4.7-01", "WMI-3.1.4.7.1-01", "WMI-3.1.4.7.1-02", "WMI-3.1.4.7.1-07",
     "WMI-3.1.4.7.1-09", "WMI-3.1.4.7.1-11", "WMI-3.1.4.7.1-13", "WMI-3.1.4.7.1-15", "WMI-3.1.4.7.1-16",
     "WMI-3.1.4.7.1-21", "WMI-3.1.4.7.1-24", "WMI-3.1.4.7.1-25", "WMI-3.1.4.7.1-26", "WMI-3.1.4.7.1-27",
-    "WMI-3.1.4.7.1-28",
+    "WMI-3.1.4.7.1-28", "WMI-3.1.4.4-03",
 )  # fmt: skip
 @pytest.mark.parametrize("flags", [0x20, 0x30])
 async def test_portions(flags: int) -> None:

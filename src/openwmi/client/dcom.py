@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +24,7 @@ from openwmi.security.accounts import Accounts
 from openwmi.security.context import AuthenticationLevel, ImpersonationLevel, SecurityContext
 from openwmi.security.ntlm import NtlmInitiator, ServerNames
 from openwmi.status import HResult
-from openwmi.wmi.client import RemoteNamespace, RemoteNamespaces
+from openwmi.wmi.client import ClientInfo, RemoteNamespace, RemoteNamespaces
 from openwmi.wmi.interfaces import IWbemObjectSink
 from openwmi.wmi.sinks import SinkStub
 
@@ -58,6 +60,10 @@ class Credentials:
         return LocalAcceptors(accounts, ServerNames.of("openwmi-client"))
 
 
+def _this_client() -> ClientInfo:
+    return ClientInfo(ServerNames.of(socket.gethostname()).computer, os.getpid())
+
+
 class DcomConnection:
     """One log-on to a server over DCOM: `openwmi.cim.operations.Namespaces`, and a place for sinks."""
 
@@ -83,7 +89,7 @@ class DcomConnection:
         self._resolver = Endpoint(host, port)
         self._importer = Importer(self._transport)
         self._namespaces = RemoteNamespaces(
-            self._importer, host, port, sinks=self, timeout=call_timeout, optimized=optimized
+            self._importer, host, port, sinks=self, timeout=call_timeout, optimized=optimized, client=_this_client()
         )
         self._pinging: asyncio.Task[None] | None = None
         self._transport.on_lost = self._lost

@@ -42,7 +42,7 @@ from openwmi.wmi.backup import (
 )
 from openwmi.wmi.interfaces import CLSID_WBEM_LEVEL1_LOGIN
 from openwmi.wmi.objects import ObjectMarshaller
-from openwmi.wmi.server import WMI_INTERFACES, WmiServer
+from openwmi.wmi.server import INERT_CLASSES, WMI_INTERFACES, WmiServer
 from openwmi.wmi.sinks import SINK_TIMER
 
 if TYPE_CHECKING:
@@ -161,6 +161,7 @@ class Server:
             classes={
                 CLSID_WBEM_LEVEL1_LOGIN: lambda call: self._wmi.activate(call),
                 CLSID_WBEM_BACKUP_RESTORE: self._activate_backup,
+                **INERT_CLASSES,
             },
             limits=connection_limits,
             advertise=advertise,

@@ -12,6 +12,7 @@ from uuid import UUID
 from openwmi.dcom.interfaces import HRESULT, orpc_interface
 from openwmi.rpc.interface import In, InOut, Method, Out, Parameter
 from openwmi.rpc.ndr import (
+    CharString,
     ConformantArray,
     ConformantBytes,
     ConformantVaryingArray,
@@ -27,17 +28,29 @@ from openwmi.rpc.ndr import (
 from openwmi.rpc.ndr.automation import BstrType
 
 __all__ = [
+    "CLSIDS_WBEM_SHUTDOWN",
+    "CLSID_UNSECURED_APARTMENT",
     "CLSID_WBEM_LEVEL1_LOGIN",
     "IEnumWbemClassObject",
+    "IUnsecuredApartment",
     "IWbemCallResult",
     "IWbemFetchSmartEnum",
     "IWbemLevel1Login",
+    "IWbemLoginClientID",
+    "IWbemLoginHelper",
     "IWbemObjectSink",
     "IWbemServices",
+    "IWbemShutdown",
+    "IWbemUnsecuredApartment",
     "IWbemWCOSmartEnum",
 ]
 
 CLSID_WBEM_LEVEL1_LOGIN: Final = UUID("8bc3f05e-d86b-11d0-a075-00c04fb68820")
+CLSID_UNSECURED_APARTMENT: Final = UUID("49bd2028-1523-11d1-ad79-00c04fd8fdff")
+CLSIDS_WBEM_SHUTDOWN: Final = (
+    UUID("73e709ea-5d93-4b2e-bbb0-99b7938da9e4"),
+    UUID("1f87137d-0e7c-44d5-8c73-4effb68962f2"),
+)
 
 
 class _TextType(BstrType):
@@ -111,6 +124,24 @@ IWbemLevel1Login: Final = orpc_interface(
         ),
         HRESULT,
     ),
+)
+
+IWbemLoginClientID: Final = orpc_interface(
+    "IWbemLoginClientID",
+    UUID("d4781cd6-e5d3-44df-ad94-930efe48a887"),
+    Method(
+        3,
+        "SetClientInfo",
+        (In("machine", _String), In("process", Int32), In("reserved", Int32)),
+        HRESULT,
+    ),
+)
+
+IWbemLoginHelper: Final = orpc_interface(
+    "IWbemLoginHelper",
+    UUID("541679ab-2e5f-11d3-b34e-00104bcc4b4a"),
+    # LPCSTR is a string by its own definition, and a reference pointer here.
+    Method(3, "SetEvent", (In("event", CharString()),), HRESULT),
 )
 
 IWbemServices: Final = orpc_interface(
@@ -221,6 +252,30 @@ IWbemObjectSink: Final = orpc_interface(
         4,
         "SetStatus",
         (_flags, In("status", UInt32), In("text", _Text), In("error", _Pointer)),
+        HRESULT,
+    ),
+)
+
+IWbemShutdown: Final = orpc_interface(
+    "IWbemShutdown",
+    # 3.1.4.14 prints IWbemLevel1Login's identifier by mistake; this is the one that the SDK's headers have.
+    UUID("b7b31df9-d515-11d3-a11c-00105a1f515a"),
+    Method(3, "Shutdown", (In("reserved1", Int32), In("reserved2", UInt32), In("reserved3", _Pointer)), HRESULT),
+)
+
+IUnsecuredApartment: Final = orpc_interface(
+    "IUnsecuredApartment",
+    UUID("1cfaba8c-1523-11d1-ad79-00c04fd8fdff"),
+    Method(3, "CreateObjectStub", (In("reserved1", _Pointer), Out("reserved2", _Pointer)), HRESULT),
+)
+
+IWbemUnsecuredApartment: Final = orpc_interface(
+    "IWbemUnsecuredApartment",
+    UUID("31739d04-3471-4cf4-9a7c-57a44ae71956"),
+    Method(
+        3,
+        "CreateSinkStub",
+        (In("reserved1", _Pointer), In("reserved2", UInt32), In("reserved3", _String), Out("reserved4", _Pointer)),
         HRESULT,
     ),
 )

@@ -248,6 +248,11 @@ class Union(NdrType[Tagged]):
         arm = self._arm(raw.tag)
         return Tagged(raw.tag, arm.settle(raw.value)) if arm is not None and arm.embeds_pointers else raw
 
+    def null(self, given: Any, scope: Scope) -> Tagged:
+        tag = self.tag.null(None, scope)
+        arm = self._arm(tag)
+        return Tagged(tag, None if arm is None else arm.null(None, scope))
+
     def relations(self, value: Tagged) -> Iterator[tuple[str | Count, int]]:
         if self.switch_is is not None:
             yield self.switch_is, value.tag

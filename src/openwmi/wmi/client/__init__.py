@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from openwmi.wmi.client.enumerator import RemoteEnumerator
 from openwmi.wmi.client.link import SinkExporter
-from openwmi.wmi.client.login import RemoteNamespaces
+from openwmi.wmi.client.login import ClientInfo, RemoteNamespaces
 from openwmi.wmi.client.services import RemoteNamespace
 
-__all__ = ["RemoteEnumerator", "RemoteNamespace", "RemoteNamespaces", "SinkExporter"]
+__all__ = ["ClientInfo", "RemoteEnumerator", "RemoteNamespace", "RemoteNamespaces", "SinkExporter"]

@@ -13,10 +13,12 @@ from openwmi.rpc.interface import Interface
 from openwmi.wmi.backup import BackupRestoreStub
 from openwmi.wmi.server.call_result import CallResultStub
 from openwmi.wmi.server.enumerator import EnumeratorStub, SmartEnumStub
+from openwmi.wmi.server.inert import INERT_CLASSES, ShutdownStub, UnsecuredApartmentStub
 from openwmi.wmi.server.login import LoginStub, WmiServer
 from openwmi.wmi.server.services import ServicesStub
 
 __all__ = [
+    "INERT_CLASSES",
     "WMI_INTERFACES",
     "CallResultStub",
     "EnumeratorStub",
@@ -34,4 +36,6 @@ WMI_INTERFACES: Final[tuple[Interface, ...]] = (
     *SmartEnumStub.INTERFACES,
     *CallResultStub.INTERFACES,
     *BackupRestoreStub.INTERFACES,
+    *ShutdownStub.INTERFACES,
+    *UnsecuredApartmentStub.INTERFACES,
 )

@@ -1,18 +1,23 @@
-"""IWbemLevel1Login (MS-WMI 3.1.4.1): the object that activation makes, and the way to a namespace."""
+"""IWbemLevel1Login, IWbemLoginClientID, IWbemLoginHelper (MS-WMI 3.1.4.1, 3.1.4.8, 3.1.4.9): the way to a namespace."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import logging
+from typing import Any, ClassVar, Final
 
 from openwmi.dcom.peer import Call, Caller
-from openwmi.errors import InvalidParameter
+from openwmi.errors import InvalidParameter, printable
 from openwmi.rpc.interface import RESULT, Interface
 from openwmi.status import HResult, WbemStatus
-from openwmi.wmi.interfaces import IWbemLevel1Login, IWbemServices
+from openwmi.wmi.interfaces import IWbemLevel1Login, IWbemLoginClientID, IWbemLoginHelper, IWbemServices
 from openwmi.wmi.server.services import ServicesStub
 from openwmi.wmi.server.session import Environment, Session
 
 __all__ = ["LoginStub", "WmiServer"]
+
+_log = logging.getLogger("openwmi.wmi")
+
+_LONGEST_NAME: Final = 256  # characters of a client's name that are logged
 
 
 class WmiServer(Environment):
@@ -24,9 +29,9 @@ class WmiServer(Environment):
 
 
 class LoginStub:
-    """IWbemLevel1Login (3.1.4.1): the object that activation makes."""
+    """The object that activation makes (3.1.4.1)."""
 
-    INTERFACES: ClassVar[tuple[Interface, ...]] = (IWbemLevel1Login,)
+    INTERFACES: ClassVar[tuple[Interface, ...]] = (IWbemLevel1Login, IWbemLoginClientID, IWbemLoginHelper)
 
     def __init__(self, server: Environment, caller: Caller) -> None:
         self._server = server
@@ -63,6 +68,15 @@ class LoginStub:
         namespace = await self._server.namespaces.connect(network_resource, opening)
         stub = ServicesStub(self._session, namespace, locales)
         return {"namespace": call.marshal(stub, IWbemServices.uuid)}
+
+    async def set_client_info(self, call: Call, *, machine: str | None, process: int, reserved: int) -> None:
+        """What the client calls itself, for the log (3.1.4.8.1)."""
+        if machine is None:
+            raise InvalidParameter("wszClientMachine is NULL")
+        _log.debug("%s says that it is process %d of %s", call.caller, process, printable(machine[:_LONGEST_NAME]))
+
+    async def set_event(self, call: Call, *, event: str) -> None:
+        """Success, and no event is signalled (3.1.4.9.1)."""
 
     async def released(self) -> None:
         """The client needs no further namespace."""

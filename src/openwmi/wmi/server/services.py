@@ -32,6 +32,7 @@ from openwmi.rpc.interface import RESULT, Interface
 from openwmi.rpc.ndr import Slot
 from openwmi.status import WbemStatus
 from openwmi.wmi.interfaces import IEnumWbemClassObject, IWbemCallResult, IWbemServices
+from openwmi.wmi.refreshing import IWbemRefreshingServices, RefreshingStub
 from openwmi.wmi.server.call_result import CallResultStub
 from openwmi.wmi.server.enumerator import EnumeratorStub
 from openwmi.wmi.server.session import Session
@@ -41,10 +42,10 @@ __all__ = ["ServicesStub"]
 _RETURNS_IMMEDIATELY: Final = int(Flags.RETURN_IMMEDIATELY)
 
 
-class ServicesStub:
+class ServicesStub(RefreshingStub):
     """IWbemServices (3.1.4.3): one open namespace."""
 
-    INTERFACES: ClassVar[tuple[Interface, ...]] = (IWbemServices,)
+    INTERFACES: ClassVar[tuple[Interface, ...]] = (IWbemServices, IWbemRefreshingServices)
 
     def __init__(self, session: Session, namespace: Operations, locales: tuple[str, ...]) -> None:
         self._session = session

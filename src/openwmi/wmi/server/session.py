@@ -12,7 +12,8 @@ from openwmi.cim.operations import CallContext, Namespaces, Request
 from openwmi.cim.spool import Spools
 from openwmi.dcom.importer import Importer, Reach
 from openwmi.dcom.peer import Call, Caller
-from openwmi.errors import WbemError
+from openwmi.errors import DecodeError, WbemError
+from openwmi.status import WbemStatus
 from openwmi.wmi.context import decode_context
 from openwmi.wmi.objects import ObjectMarshaller
 from openwmi.wmi.sinks import SINK_TIMER, RemoteSink
@@ -88,9 +89,13 @@ class Session:
         """The object in a parameter; a large one is decoded where it keeps nobody waiting."""
         if octets is None:
             return None
-        if len(octets) <= _LARGE_OBJECT:
-            return self.objects.unmarshal(octets, name)
-        return await self.server.offload(ObjectMarshaller().unmarshal, octets, name)
+        try:
+            if len(octets) <= _LARGE_OBJECT:
+                return self.objects.unmarshal(octets, name)
+            return await self.server.offload(ObjectMarshaller().unmarshal, octets, name)
+        except DecodeError as error:
+            # 3.1.4 wants an HRESULT for an object that is none, where other bytes that make no sense are a fault.
+            raise WbemError.of(WbemStatus.WBEM_E_INVALID_OBJECT, str(error)) from error
 
     def context(self, call: Call, flags: int, octets: bytes | None, **more: Any) -> CallContext:
         """The context of an operation for this call."""
