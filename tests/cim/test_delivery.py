@@ -153,6 +153,7 @@ async def test_nobody_cancels_anothers_operation() -> None:
     assert running.outcome is None
 
 
+@pytest.mark.requirement("WMI-3.2.4.1.1-07")
 async def test_cancelling_while_it_starts() -> None:
     table, sink, running = AsyncOperationTable(), Sink(), operation()
     go = asyncio.Event()
@@ -169,6 +170,7 @@ async def test_cancelling_while_it_starts() -> None:
     assert sink.calls == [CANCELLED, RELEASED]
 
 
+@pytest.mark.requirement("WMI-3.2.4.1.1-06")
 async def test_cancelling_during_a_call_waits_for_it() -> None:
     table, running, go = AsyncOperationTable(), operation(), asyncio.Event()
     sink = Sink(blocks=go)

@@ -270,6 +270,7 @@ async def test_with_callbacks_there_is_nothing_to_fetch(session: AsyncSession) -
                 await fetching()
 
 
+@pytest.mark.requirement("WMI-3.2.4.2.9-05")
 async def test_what_is_forbidden_inside_a_callback(session: AsyncSession) -> None:
     await things(session, "one")
     refused: list[str] = []
@@ -366,6 +367,7 @@ async def test_events_come_later(session: AsyncSession) -> None:
     assert caught.value.status == WbemStatus.WBEM_E_NOT_SUPPORTED
 
 
+@pytest.mark.requirement("WMI-3.2.4.2.5-01", "WMI-3.2.4.2.5-02", "WMI-3.2.4.2.5-03")
 async def test_methods_take_arguments_and_options(session: AsyncSession) -> None:
     answer = await session.invoke('Suite_Gauge="a"', "Add", Amount=2)
     assert answer == {"Total": 3, "ReturnValue": 0}

@@ -6,9 +6,9 @@ from typing import Final
 
 from openwmi.cim import CimObject
 from openwmi.cim.operation import Operation
-from openwmi.cim.operations import CallContext, Request
+from openwmi.cim.operations import CallContext, Flags, Request
 from openwmi.dcom.importer import Reference
-from openwmi.errors import InvalidParameter, ProtocolError
+from openwmi.errors import InvalidParameter, ProtocolError, WbemError
 from openwmi.status import WbemStatus
 from openwmi.wmi.client.link import POLL, Link, milliseconds
 from openwmi.wmi.client.smart_enum import RemoteSmartEnum
@@ -71,13 +71,22 @@ class RemoteEnumerator:
 
     async def reset(self) -> None:
         """Back to the first object (3.1.4.4.1). WBEM_E_INVALID_OPERATION if it can only go forward."""
+        self._refuse_forward_only("Reset")
         await self._link.call(self._enumerator, IEnumWbemClassObject, "Reset")
 
     async def clone(self) -> RemoteEnumerator:
-        """Another enumerator of the same results, at the same place (3.1.4.4.4)."""
+        """Another enumerator of the same results, at the same place (3.1.4.4.4). Fails as `reset` does."""
+        self._refuse_forward_only("Clone")
         response = await self._link.call(self._enumerator, IEnumWbemClassObject, "Clone")
         reference = self._link.reference(response.values["enumerator"])
         return await RemoteEnumerator.of(self._link, reference, self._request, self._context)
+
+    def _refuse_forward_only(self, method: str) -> None:
+        """What goes forward only is not asked to go back (3.2.4.2.8)."""
+        if self._context.flags & Flags.FORWARD_ONLY:
+            raise WbemError.of(
+                WbemStatus.WBEM_E_INVALID_OPERATION, f"{method}: the enumerator was asked for with FORWARD_ONLY"
+            )
 
     async def next_async(self, count: int) -> Operation:
         """The next `count` objects to a sink of this client's, as an operation (3.1.4.4.3).
