@@ -77,6 +77,7 @@ async def test_every_other_flag_is_refused(machine: Machine, client: Client) -> 
 
 
 @pytest.mark.requirement("WMI-3.1.4.3.15-04", "WMI-3.1.4.3.15-05")
+@pytest.mark.requirement("WMI-2.2.6-01", "WMI-2.2.6-02", "WMI-2.2.6-03")
 async def test_flags_that_are_to_be_ignored_are_ignored(client: Client) -> None:
     for flags, name in [(0x40, "x"), (0x1F000, "y"), (0x100000 | SEND_STATUS, "z")]:
         assert code_of(await client.result(f'Acme_Static="{name}"', flags)) == 0

@@ -144,6 +144,7 @@ async def test_a_provider_that_takes_too_long() -> None:
         assert await code_of(manager, EnumerateInstances("Thing")) == E.WBEM_E_PROVIDER_TIMED_OUT
 
 
+@pytest.mark.requirement("WMI-3.1.3-04")
 def test_windows_numbers() -> None:
     limits = Limits()
     assert (limits.object_path, limits.query, limits.class_name) == (8192, 16384, 4096)

@@ -129,6 +129,7 @@ async def test_names_of_no_namespace(manager: ObjectManager, name: str | None, s
         (AccessRight.ENABLE | AccessRight.REMOTE_ENABLE, {"remote": True, "level": 4}, False),
     ],
 )
+@pytest.mark.requirement("WMI-3.1.4.1.4-17", "WMI-3.1.4.1.4-18", "WMI-3.1.4.1.4-25")
 async def test_rights_to_connect(
     manager: ObjectManager, rights: AccessRight, more: dict[str, Any], allowed: bool
 ) -> None:

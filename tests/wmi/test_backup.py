@@ -75,7 +75,7 @@ def test_identifiers() -> None:
     assert IWbemBackupRestore.method(5) is None
 
 
-@pytest.mark.requirement("WMI-3.2.4.3-01", "WMI-3.2.4.4-01", "WMI-3.1.3-01")
+@pytest.mark.requirement("WMI-3.2.4.4-01", "WMI-3.1.3-01")
 @pytest.mark.requirement("WMI-3.1.4.10-01")
 @pytest.mark.requirement("WMI-3.1.4.10-03")
 @pytest.mark.requirement("WMI-3.1.4.10-04")
@@ -130,6 +130,7 @@ async def test_failures_have_an_error_object(
     assert not machine.server.manager.backup.is_server_paused
 
 
+@pytest.mark.requirement("WMI-3.2.4.4-01")
 async def test_a_session_does_it(machine: Machine, folder: Path) -> None:
     session = await machine.session()
     await session.backup("monday.bak")

@@ -57,6 +57,7 @@ async def test_a_client_without_a_name() -> None:
 
 @pytest.mark.requirement("WMI-3.1.4.9.1-01", "WMI-3.1.4.9.1-05", "WMI-3.1.4.9.1-06")
 @pytest.mark.parametrize("event", ["", "Global\\\\x", "x" * 5000])
+@pytest.mark.requirement("WMI-3.1.4.9-03")
 async def test_no_event_is_signalled(event: str) -> None:
     async with Loopback() as loop:
         services, helper = await login_interface(loop, IWbemLoginHelper.uuid)
@@ -135,9 +136,11 @@ async def test_locales_that_the_server_takes(
 
 
 @pytest.mark.requirement("WMI-3.2.3-07")
+@pytest.mark.requirement("WMI-3.1.4.1.4-11")
 async def test_one_locale_needs_no_question() -> None:
     async with Loopback() as loop:
         await loop.namespaces.connect(NAMESPACE, loop.context(locales=("MS_409",)))
+        assert loop.connected[-1][1].values == {}
         assert "EstablishPosition" not in loop.transport.methods
 
 

@@ -71,22 +71,15 @@ class RemoteEnumerator:
 
     async def reset(self) -> None:
         """Back to the first object (3.1.4.4.1). WBEM_E_INVALID_OPERATION if it can only go forward."""
-        self._refuse_forward_only("Reset")
+        self._need_to_go_back()
         await self._link.call(self._enumerator, IEnumWbemClassObject, "Reset")
 
     async def clone(self) -> RemoteEnumerator:
-        """Another enumerator of the same results, at the same place (3.1.4.4.4). Fails as `reset` does."""
-        self._refuse_forward_only("Clone")
+        """Another enumerator of the same results, at the same place (3.1.4.4.4)."""
+        self._need_to_go_back()
         response = await self._link.call(self._enumerator, IEnumWbemClassObject, "Clone")
         reference = self._link.reference(response.values["enumerator"])
         return await RemoteEnumerator.of(self._link, reference, self._request, self._context)
-
-    def _refuse_forward_only(self, method: str) -> None:
-        """What goes forward only is not asked to go back (3.2.4.2.8)."""
-        if self._context.flags & Flags.FORWARD_ONLY:
-            raise WbemError.of(
-                WbemStatus.WBEM_E_INVALID_OPERATION, f"{method}: the enumerator was asked for with FORWARD_ONLY"
-            )
 
     async def next_async(self, count: int) -> Operation:
         """The next `count` objects to a sink of this client's, as an operation (3.1.4.4.3).
@@ -116,6 +109,13 @@ class RemoteEnumerator:
                 raise ProtocolError("the server answers Next without objects, and says that there are more")
             if status not in (WbemStatus.WBEM_S_NO_ERROR, WbemStatus.WBEM_S_TIMEDOUT):
                 return
+
+    def _need_to_go_back(self) -> None:
+        """A server is not asked for what it has been told will not be asked for (3.2.4.2.8)."""
+        if self._context.flags & Flags.FORWARD_ONLY:
+            raise WbemError.of(
+                WbemStatus.WBEM_E_INVALID_OPERATION, "the enumerator was made with WBEM_FLAG_FORWARD_ONLY"
+            )
 
     async def close(self) -> None:
         """Gives it back; the server frees the results that nobody else wants."""
