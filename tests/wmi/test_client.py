@@ -197,32 +197,6 @@ async def test_a_lost_connection_ends_what_waits_for_a_sink() -> None:
             held.go_on.set()
 
 
-@pytest.mark.requirement(*(f"WMI-3.2.4.2.7-{number:02}" for number in range(2, 10)))
-@pytest.mark.parametrize(
-    ("request_", "asked"),
-    [
-        (GetObject("Thing"), "GetResultObject"),
-        (ExecMethod("Thing", "Do", None), "GetResultObject"),
-        (PutInstance(thing("a")), "GetResultString"),
-        (PutClass(THING), "GetCallStatus"),
-        (DeleteClass("Thing"), "GetCallStatus"),
-        (DeleteInstance('Thing="a"'), "GetCallStatus"),
-    ],
-    ids=name,
-)
-async def test_which_method_gives_the_result_of_a_semisynchronous_call(request_: Request, asked: str) -> None:
-    async with Loopback() as loop:
-        remote = await loop.open()
-        begun = len(loop.transport.calls)
-        loop.namespace.produce = gives(*([thing("a")] if request_.RETURNS_OBJECT else []), text="a path")
-        loop.namespace.children["child"] = FakeNamespace("child")
-        await run(remote, request_, loop.context(CallingMode.SEMISYNCHRONOUS))
-        assert loop.transport.methods[begun:] == [request_.METHOD, asked, "RemRelease"]
-        begun = len(loop.transport.calls)
-        await remote.open_namespace("child", loop.context(CallingMode.SEMISYNCHRONOUS))
-        assert loop.transport.methods[begun:] == ["OpenNamespace", "GetResultServices", "RemRelease"]
-
-
 async def test_closing_gives_back_children_too() -> None:
     async with Loopback() as loop:
         loop.namespace.children["child"] = FakeNamespace("root\\test\\child")
