@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol, TypeVar
 
-from openwmi.cim import INTEGER_RANGES, SYSTEM_PROPERTIES, CimObject, CimType, DateTime, fold
+from openwmi.cim import ABSENT, DEFAULT, INTEGER_RANGES, SYSTEM_PROPERTIES, CimObject, CimType, DateTime, Shape, fold
 from openwmi.cim import Instance as CimInstance
 from openwmi.cim.json import instance_to_json, to_jsonable
 
@@ -50,6 +50,9 @@ _INTEGERS: Final[dict[CimType, type[CimInt]]] = {
 }
 
 
+_PLAN: Final = "python"  # the key in Shape.plans
+
+
 def _integer(type_: CimType, value: int) -> CimInt:
     made: CimInt = _INTEGERS[type_](value)
     return made
@@ -57,8 +60,8 @@ def _integer(type_: CimType, value: int) -> CimInt:
 
 def python_value(value: Any, type_: CimType, origin: Invoker | None = None) -> Any:
     """A value of the model as Python has it; see the module."""
-    if value is None:
-        return None
+    if value is None or type(value) is str:  # most are
+        return value
     if isinstance(value, tuple):
         return tuple(python_value(item, type_, origin) for item in value)
     if type_ in _INTEGERS and isinstance(value, int):
@@ -70,6 +73,14 @@ def python_value(value: Any, type_: CimType, origin: Invoker | None = None) -> A
     if isinstance(value, CimInstance):
         return Instance.bound(value, origin)
     return value
+
+
+def _integers(shape: Shape) -> tuple[type[CimInt] | None, ...]:
+    """What the integers among the shape's properties are to Python; None for a property of another type."""
+    found: tuple[type[CimInt] | None, ...] | None = shape.plans.get(_PLAN)
+    if found is None:
+        found = shape.plans[_PLAN] = tuple(None if p.is_array else _INTEGERS.get(p.type) for p in shape.properties)
+    return found
 
 
 class Instance(CimInstance):
@@ -143,7 +154,18 @@ class Instance(CimInstance):
 
     def to_dict(self) -> dict[str, Any]:
         """The properties as a dictionary of Python values, in order."""
-        return {name: self[name] for name in self}
+        origin = self._origin
+        found: dict[str, Any] = {}
+        for declared, integer, value in zip(self.shape.properties, _integers(self.shape), self.values, strict=True):
+            if value is ABSENT:
+                continue
+            if value is DEFAULT:
+                value = declared.default
+            if integer is not None and type(value) is int:
+                found[declared.name] = integer(value)
+            else:
+                found[declared.name] = python_value(value, declared.type, origin)
+        return found
 
     def to_json(self, *, indent: int | None = None) -> str:
         """The instance as JSON text, its class's name under ``__CLASS``."""
