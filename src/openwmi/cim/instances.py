@@ -38,10 +38,11 @@ ABSENT: Final = Unset.ABSENT
 class Shape:
     """Which properties a set of instances has. Immutable, shared, and the place for what codecs work out once.
 
-    `plans` is for them: a cache by the codec's own key, that lives as long as the shape.
+    `index` finds a property by its folded name. `plans` is for codecs: a cache by the codec's own key, that lives as
+    long as the shape.
     """
 
-    __slots__ = ("cls", "declared", "index", "plans", "properties")
+    __slots__ = ("_spelled", "cls", "declared", "index", "plans", "properties")
 
     def __init__(self, cls: Class, properties: Sequence[Property], *, declared: bool = True) -> None:
         self.cls = cls
@@ -49,6 +50,12 @@ class Shape:
         self.declared = declared
         self.index: dict[str, int] = {fold(p.name): i for i, p in enumerate(self.properties)}
         self.plans: dict[Any, Any] = {}
+        self._spelled: dict[str, int] = {p.name: i for i, p in enumerate(self.properties)}
+
+    def find(self, name: str) -> int | None:
+        """Where the property of that name is among the properties; None if there is none."""
+        at = self._spelled.get(name)  # as it is declared: no need to fold what most callers write
+        return self.index.get(fold(name)) if at is None else at
 
     def project(self, names: Iterable[str]) -> Shape:
         """The shape with only these properties, in the class's order. WBEM_E_INVALID_QUERY for an unknown one."""
@@ -117,8 +124,8 @@ class Instance:
         self.server = server
         self.qualifiers = qualifiers if qualifiers is not None else NameMap()
         self.property_qualifiers = {}
-        for name, value in (values or {}).items():
-            self[name] = value
+        if values:
+            self._set(values)
 
     @classmethod
     def of_values(
@@ -145,7 +152,7 @@ class Instance:
         return self.shape.cls
 
     def _slot(self, name: str) -> int:
-        index = self.shape.index.get(fold(name))
+        index = self.shape.find(name)
         if index is None:
             raise KeyError(f"{self.class_name} has no property {name}")
         return index
@@ -168,13 +175,15 @@ class Instance:
 
     def __setitem__(self, name: str, value: Any) -> None:
         """Sets a property; WBEM_E_TYPE_MISMATCH for a value of another type, WBEM_E_NOT_FOUND for a name unknown."""
-        index = self.shape.index.get(fold(name))
-        if index is None:
-            raise WbemError.of(WbemStatus.WBEM_E_NOT_FOUND, f"{self.class_name} has no property {name}")
-        if isinstance(value, Unset):
-            self.values[index] = value
-        else:
-            self.values[index] = self.shape.properties[index].conform(value)
+        self._set({name: value})
+
+    def _set(self, values: Mapping[str, Any]) -> None:
+        find, properties = self.shape.find, self.shape.properties
+        for name, value in values.items():
+            at = find(name)
+            if at is None:
+                raise WbemError.of(WbemStatus.WBEM_E_NOT_FOUND, f"{self.class_name} has no property {name}")
+            self.values[at] = value if isinstance(value, Unset) else properties[at].conform(value)
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value, or `default` where there is no such property or it is absent."""
@@ -190,7 +199,7 @@ class Instance:
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
             return False
-        index = self.shape.index.get(fold(name))
+        index = self.shape.find(name)
         return index is not None and self.values[index] is not ABSENT
 
     def __iter__(self) -> Iterator[str]:

@@ -161,6 +161,12 @@ def conform(value: Any, type_: CimType, is_array: bool = False, *, what: str = "
     if value is None:
         return None
     if not is_array:
+        if type(value) is int and type_ in INTEGER_RANGES:  # first what most values are, since every value passes here
+            low, high = INTEGER_RANGES[type_]
+            if low <= value <= high:
+                return value
+        elif type(value) is str and type_ is CimType.STRING:
+            return value
         return _scalar(value, type_, what)
     if type_ is CimType.UINT8:
         if isinstance(value, bytes | bytearray | memoryview):

@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol, TypeVar
 
-from openwmi.cim import ABSENT, DEFAULT, INTEGER_RANGES, SYSTEM_PROPERTIES, CimObject, CimType, DateTime, Shape, fold
+from openwmi.cim import ABSENT, DEFAULT, INTEGER_RANGES, SYSTEM_PROPERTIES, CimObject, CimType, DateTime, Shape
 from openwmi.cim import Instance as CimInstance
 from openwmi.cim.json import instance_to_json, to_jsonable
 
@@ -100,7 +100,7 @@ class Instance(CimInstance):
 
     def __getitem__(self, name: str) -> Any:
         value = self._read(name)
-        index = self.shape.index.get(fold(name))
+        index = self.shape.find(name)
         if index is None:
             return value
         return python_value(value, self.shape.properties[index].type, self._origin)
