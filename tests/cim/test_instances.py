@@ -131,6 +131,20 @@ def test_a_class_without_keys_and_a_singleton() -> None:
     assert SINGLETON.new().path == ObjectPath("Clock", singleton=True)
 
 
+def test_a_projection_is_made_once() -> None:
+    shape = Shape(POINT, tuple(POINT.properties.each()))
+    assert shape.project(["X", "Tags"]) is shape.project(["tags", "x", "__CLASS"])
+    assert shape.project(["X"]) is not shape.project(["Tags"])
+
+
+def test_projections_are_not_kept_without_end() -> None:
+    many = Class("Many", properties=NameMap(Property(f"P{i}", CimType.UINT8) for i in range(100)))
+    first, *_ = [many.shape.project([name]) for name in many.properties]
+    again = many.shape.project(["P0"])
+    assert again == first
+    assert again is not first
+
+
 def test_projection() -> None:
     shape = POINT.shape.project(["TAGS", "x", "__CLASS"])
     assert [p.name for p in shape.properties] == ["X", "Tags"]

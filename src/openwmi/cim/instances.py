@@ -31,6 +31,7 @@ class Unset(Enum):
 
 
 _NO_QUALIFIERS: Final[Qualifiers] = NameMap()
+_MOST_PROJECTIONS: Final = 64
 DEFAULT: Final = Unset.DEFAULT
 ABSENT: Final = Unset.ABSENT
 
@@ -42,7 +43,7 @@ class Shape:
     long as the shape.
     """
 
-    __slots__ = ("_spelled", "cls", "declared", "index", "plans", "properties")
+    __slots__ = ("_projections", "_spelled", "cls", "declared", "index", "plans", "properties")
 
     def __init__(self, cls: Class, properties: Sequence[Property], *, declared: bool = True) -> None:
         self.cls = cls
@@ -50,6 +51,7 @@ class Shape:
         self.declared = declared
         self.index: dict[str, int] = {fold(p.name): i for i, p in enumerate(self.properties)}
         self.plans: dict[Any, Any] = {}
+        self._projections: dict[frozenset[str], Shape] = {}
         self._spelled: dict[str, int] = {p.name: i for i, p in enumerate(self.properties)}
 
     def find(self, name: str) -> int | None:
@@ -58,13 +60,24 @@ class Shape:
         return self.index.get(fold(name)) if at is None else at
 
     def project(self, names: Iterable[str]) -> Shape:
-        """The shape with only these properties, in the class's order. WBEM_E_INVALID_QUERY for an unknown one."""
+        """The shape with only these properties, in the class's order. WBEM_E_INVALID_QUERY for an unknown one.
+
+        The same as the last time, most often, so that what codecs have worked out for it serves every query.
+        """
         wanted = set()
         for name in names:
-            if fold(name) not in self.index and not is_system_name(name):
+            if fold(name) in self.index:
+                wanted.add(fold(name))
+            elif not is_system_name(name):
                 raise WbemError.of(WbemStatus.WBEM_E_INVALID_QUERY, f"{self.cls.name} has no property {name}")
-            wanted.add(fold(name))
-        return Shape(self.cls, [p for p in self.properties if fold(p.name) in wanted], declared=self.declared)
+        key = frozenset(wanted)
+        found = self._projections.get(key)
+        if found is None:
+            if len(self._projections) >= _MOST_PROJECTIONS:
+                self._projections.clear()
+            made = [p for p in self.properties if fold(p.name) in wanted]
+            found = self._projections[key] = Shape(self.cls, made, declared=self.declared)
+        return found
 
     @property
     def is_whole(self) -> bool:
