@@ -14,6 +14,7 @@ from openwmi.cim.operation import Progress
 from openwmi.errors import AccessDenied, NotFound, WbemError
 from openwmi.providers import PENDING, Provider, ProviderCall, method
 from openwmi.providers.runner import Batches, ProviderRunner
+from openwmi.providers.threads import WorkerThreads
 from openwmi.status import WbemStatus
 from tests.providers.support import LAMP, call, nobody, runner
 
@@ -174,10 +175,29 @@ async def test_a_generator_runs_no_further_than_its_reader_and_is_closed() -> No
 
     batches = runner(provider(enumerate_instances=endless)).enumerate(call(), nobody)
     taken = [len(await anext(batches)) for _ in range(4)]
-    assert taken == [1, 2, 4, 8]
-    assert len(made) == 15
+    assert taken == [1, 8, 64, 256]
+    assert len(made) == 329
     await batches.aclose()
     assert await asyncio.to_thread(closed.wait, 30)
+
+
+async def test_a_short_generator_takes_two_ways_to_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first object at once; the others, and that there are no more, together; there is nothing to close then."""
+
+    def few(self: Provider, call: ProviderCall) -> Iterator[dict[str, Any]]:
+        for number in range(5):
+            yield {"Number": number}
+
+    ways: list[str] = []
+    run = WorkerThreads.run
+
+    def counted(self: WorkerThreads, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
+        ways.append(function.__name__)
+        return run(self, function, *arguments)
+
+    monkeypatch.setattr(WorkerThreads, "run", counted)
+    assert len(await everything(runner(provider(enumerate_instances=few)).enumerate(call(), nobody))) == 5
+    assert ways == ["_some", "_some"]
 
 
 async def test_no_thread_is_held_while_the_reader_is_away() -> None:

@@ -14,6 +14,7 @@ import logging
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Final, Protocol
 from uuid import UUID
 
@@ -275,6 +276,7 @@ def _check_header(header: OrpcThis, *, ignore_flags: bool) -> None:
 _WORDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
+@lru_cache(maxsize=512)  # the methods that are declared, all interfaces together
 def _handler_name(method: str) -> str:
     """``NTLMLogin`` is handled by ``ntlm_login``."""
     return _WORDS.sub("_", method).lower()

@@ -28,6 +28,7 @@ __all__ = ["ThreadRunner"]
 _log = logging.getLogger("openwmi.providers")
 
 _MOST_AT_ONCE: Final = 256  # instances that a generator is asked for in one go
+_GROWTH: Final = 8  # how many times as many as the last time it is asked for
 _LONGEST_AT_ONCE: Final = 0.05  # seconds after which those that are there are handed on
 _CLOSING_SECONDS: Final = 5.0
 _END: Final = object()
@@ -188,8 +189,9 @@ class ThreadRunner(ProviderRunner):
     async def _stream(
         self, run: _Run, convert: Callable[[Any, ProviderCall], T], function: Callable[..., Any], *arguments: Any
     ) -> AsyncGenerator[list[T], None]:
-        source: Any = function(*arguments) if inspect.isasyncgenfunction(function) else None
-        if source is None:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            source = function(*arguments)  # which runs nothing of it yet
+        else:
             source = await run.result(function, *arguments)
         if hasattr(source, "__aiter__"):
             batches = _pull_async(run, source.__aiter__())
@@ -343,26 +345,32 @@ def _ignore(work: asyncio.Future[Any]) -> None:
 
 async def _pull(run: _Run, items: Iterator[Any]) -> AsyncGenerator[list[Any], None]:
     """The items of an iterator, in batches that grow while they come fast. No thread is held between two batches."""
-    size = 1
+    size, ended = 1, False
     try:
-        while batch := await run.step(_some, items, size):
-            yield batch
-            size = min(2 * size, _MOST_AT_ONCE)
+        while not ended:
+            taken = await run.step(_some, items, size)
+            if taken is None:  # its status says that it is over
+                break
+            batch, ended = taken
+            if batch:
+                yield batch
+            size = min(_GROWTH * size, _MOST_AT_ONCE)
         run._raise_if_failed()
     finally:
         close = getattr(items, "close", None)
-        if close is not None and not run.threads.closed:
+        if close is not None and not ended and not run.threads.closed:
             run.threads.run(close).add_done_callback(_ignore)
 
 
-def _some(items: Iterator[Any], size: int) -> list[Any]:
+def _some(items: Iterator[Any], size: int) -> tuple[list[Any], bool]:
+    """At most `size` items, and whether there are no more: to ask for that alone would be one more way to a thread."""
     batch: list[Any] = []
     until = time.monotonic() + _LONGEST_AT_ONCE
     for item in items:
         batch.append(item)
         if len(batch) >= size or time.monotonic() >= until:
-            break
-    return batch
+            return batch, False
+    return batch, True
 
 
 async def _pull_async(run: _Run, items: AsyncIterator[Any]) -> AsyncGenerator[list[Any], None]:
