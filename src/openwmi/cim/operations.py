@@ -111,7 +111,7 @@ class CallContext:
     correlation_id: str = ""
     peer: str = "this process"
     timeout: float | None = None
-    page_size: int = 100
+    page_size: int = 250
 
 
 @dataclass(frozen=True, slots=True)
