@@ -25,6 +25,7 @@ autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 highlight_language = "none"
 
+_GIVEN = {"Session", "AsyncSession", "Operation", "AsyncOperation", "Instance", "MethodResult"}
 _INDENTED = re.compile(r" {4,}\S")
 
 
@@ -42,11 +43,16 @@ def literal_blocks(app: Any, what: str, name: str, obj: Any, options: Any, lines
     lines[:] = shown
 
 
-def verbs_own_results(
+def shown_signature(
     app: Any, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None] | None:
-    """A session's verb has the signature of the verb that it starts, but not its result: the page says what that is."""
-    if what == "method" and hasattr(obj, "__wrapped__"):
+    """What users call: not the constructors of what a session gives them.
+
+    A synchronous function, and a session's verb, has the parameters of its original, but another result.
+    """
+    if what == "class" and name.rpartition(".")[2] in _GIVEN:
+        return "", None
+    if what in ("function", "method") and hasattr(obj, "__wrapped__"):
         return signature, None
     return None
 
@@ -55,4 +61,4 @@ def setup(app: Any) -> None:
     """Connects the above; Pygments knows no MOF."""
     app.add_lexer("mof", TextLexer)
     app.connect("autodoc-process-docstring", literal_blocks)
-    app.connect("autodoc-process-signature", verbs_own_results)
+    app.connect("autodoc-process-signature", shown_signature)

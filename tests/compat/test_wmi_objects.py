@@ -138,7 +138,7 @@ def test_what_an_object_is(c: Any) -> None:
     assert c.Win32_LogicalDisk in {c.Win32_LogicalDisk}
     assert disk == c.get(disk.path().RelPath) != c.Win32_LogicalDisk(DriveType=5)[0]
     assert sorted([c.Win32_LogicalDisk(DriveType=5)[0], disk])[0] == disk
-    assert disk.__CLASS == "Win32_LogicalDisk"
+    assert (disk.__CLASS, hasattr(disk, "__NOTHING")) == ("Win32_LogicalDisk", False)
     assert "FreeSpace" in dir(disk)
     assert disk.ole_object is disk
 

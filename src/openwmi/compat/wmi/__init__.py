@@ -10,7 +10,7 @@ The names, arguments and results are those that the module's documentation has. 
 DCOM, sealed, and to this machine without a server if no computer is named. The user and the password that a script does
 not give are OPENWMI_USER and OPENWMI_PASSWORD. A computer may be a URL of `openwmi.connect`, too.
 
-What scripts do with COM itself (`ole_object`, `pythoncom`) and events (`watch_for`) are not there.
+What scripts do with COM itself (`pythoncom`, `Properties_`) and events (`watch_for`) are not there.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ def connect(
     """A namespace; or the class or the object that a moniker, or `suffix`, names.
 
     `wmi` is a namespace that `connect_server` gave, or an `openwmi.Session`; all else is ignored then. `privileges` are
-    not asked for: a server lets an account use those that it has. Raises `x_wmi`.
+    not asked for: a server lets an account use those that it has. `find_classes` and `debug` mean nothing: the classes
+    are asked for when somebody looks at them. Raises `x_wmi`.
     """
     if isinstance(wmi, Session):
         return _wmi_namespace(wmi)
@@ -106,10 +107,7 @@ def connect(
     if user and (computer or "") in _HERE:
         raise x_wmi_authentication("a user is for another computer: name it")
     checked_security(impersonation_level, authentication_level)
-    connected = _at(Moniker(computer or "", namespace, suffix, authority), user, password)
-    if find_classes:
-        dir(connected)
-    return connected
+    return _at(Moniker(computer or "", namespace, suffix, authority), user, password)
 
 
 WMI = connect

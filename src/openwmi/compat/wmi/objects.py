@@ -41,9 +41,9 @@ def _is_pythons_own(name: str) -> bool:
 
 def _written(value: Any, declared: Property) -> Any:
     """What a script gives for a property or a parameter, as the session takes it."""
-    if isinstance(value, list | tuple):
-        value = [_unwrapped(item, declared) for item in value]
-    return cim_value(_unwrapped(value, declared), declared.type, declared.is_array)
+    is_many = isinstance(value, list | tuple)
+    plain = [_unwrapped(item, declared) for item in value] if is_many else _unwrapped(value, declared)
+    return cim_value(plain, declared.type, declared.is_array)
 
 
 def _unwrapped(value: Any, declared: Property) -> Any:
@@ -190,7 +190,7 @@ class _wmi_object:
         if _is_pythons_own(name):
             _refuse_attribute(type(self).__name__, name)
         if name.startswith("__"):
-            return self._found[name]
+            return getattr(self._found, name)
         if name in self._class.properties:
             return self._value(self._declared(name))
         return self._method(name)
