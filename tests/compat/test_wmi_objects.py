@@ -105,7 +105,8 @@ def test_writing(c: Any) -> None:
     [found] = c.Acme_Note(Title="written")
     assert (found.Stars, found.Tags, found.Written) == (5, ("a",), "20260131000000.000000+000")
     with pytest.raises(AttributeError, match="has no Nothing"):
-        note.Nothing = 1
+        note.set(Stars=1, Nothing=1)
+    assert note.Stars == 5  # all or nothing
     with pytest.raises(wmi.x_wmi, match="Stars"):
         note.Stars = "many"
     delete(c, note)

@@ -212,8 +212,8 @@ class _wmi_object:
 
     def set(self, **kwargs: Any) -> None:
         """Sets properties, and writes the object if it is not a new one."""
-        for name, value in kwargs.items():
-            self._assign(self._declared(name), value)
+        for declared, value in [(self._declared(name), value) for name, value in kwargs.items()]:
+            self._assign(declared, value)
         if self._stored and kwargs:
             self.put()
 
