@@ -21,8 +21,10 @@ def computer() -> Iterator[str]:
 
 
 @pytest.fixture(scope="package")
-def remote(computer: str) -> Any:
-    return wmi.WMI(computer, user="ada", password=PASSWORD)
+def remote(computer: str) -> Iterator[Any]:
+    c = wmi.WMI(computer, user="ada", password=PASSWORD)
+    yield c
+    c.handle().close()
 
 
 @pytest.fixture(scope="package")

@@ -121,13 +121,13 @@ class Portal:
     def abandon(self) -> None:
         """The same for a portal that nobody uses any more, and that nobody waits for: what fails goes to the log.
 
-        The garbage collector runs in any thread, that of an event loop too. At the interpreter's exit there is time.
+        The garbage collector runs in any thread, that of an event loop too. Only at the interpreter's exit, when the
+        main thread is done, is the end waited for: nothing runs after it.
         """
-        if not threading.main_thread().is_alive():
-            self.close()
-            return
         self._abandoned = True
         self._end()
+        if not threading.main_thread().is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join()
 
     def _end(self) -> None:
         if self._thread.is_alive() and self._stop is not None:
