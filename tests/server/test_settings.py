@@ -10,6 +10,7 @@ from openwmi.errors import ConfigurationError
 from openwmi.manager.limits import Limits
 from openwmi.providers.host import HostComputerSystem
 from openwmi.security.accounts import Accounts
+from openwmi.server.callbacks import CallbackSecurity
 from openwmi.server.settings import Settings
 
 
@@ -45,6 +46,10 @@ def test_everything(tmp_path: Path) -> None:
         provider_deadline = 1.5
         [connections]
         max_calls = 8
+        [callbacks]
+        user = "openwmi"
+        password = "a secret"
+        allow_anonymous = true
         """.replace("OpenWMI Host Computer System", HostComputerSystem.name),
     )
     assert settings.repository == str(tmp_path / "wmi.db")
@@ -56,6 +61,8 @@ def test_everything(tmp_path: Path) -> None:
     assert settings.connections.max_calls == 8
     assert server._providers == (HostComputerSystem,)
     assert server._wmi.sink_timer == 5
+    assert server._callbacks.security == CallbackSecurity("openwmi", "a secret", allow_anonymous=True)
+    assert "a secret" not in repr(settings)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +81,7 @@ def test_everything(tmp_path: Path) -> None:
         ("[limits]\nquery = true", "limits.query: input should be a valid integer"),
         ("[connections]\nmax_calls = -1", "connections: max_calls is -1, and must be above 0"),
         ("[connections]\nmax_call = 1", "connections: there is no max_call; there are "),
+        ("[callbacks]\nanonymous = true", "callbacks: there is no anonymous; there are access_control, "),
         ('rpc_port = "x"\nlisten = 5', "listen: input should be a valid string; rpc_port: "),
     ],
 )

@@ -18,14 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openwmi.cim import Instance
-from openwmi.dcom.importer import Importer
-from openwmi.dcom.peer import Call, Caller
-from openwmi.errors import AuthenticationError, WbemError
+from openwmi.dcom.peer import Call
+from openwmi.errors import WbemError
 from openwmi.manager import ObjectManager
 from openwmi.manager.limits import Limits
 from openwmi.manager.recovery import RecoveryList
 from openwmi.net.dcom import DcomHost, keep_pinging
-from openwmi.net.rpc import RpcTransport
 from openwmi.providers import Isolation, Provider
 from openwmi.providers.discovery import load_installed
 from openwmi.providers.host import HOST_PROVIDERS
@@ -34,8 +32,9 @@ from openwmi.repository import Store
 from openwmi.rpc import ConnectionLimits
 from openwmi.security.acceptors import LocalAcceptors
 from openwmi.security.accounts import Accounts
-from openwmi.security.context import AuthenticationLevel, SecurityContext
-from openwmi.security.ntlm import NtlmInitiator, ServerNames
+from openwmi.security.context import AuthenticationLevel
+from openwmi.security.ntlm import ServerNames
+from openwmi.server.callbacks import Callbacks, CallbackSecurity
 from openwmi.wmi.backup import (
     CLSID_WBEM_BACKUP_RESTORE,
     BackupRestoreStub,
@@ -92,14 +91,6 @@ class Addresses:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class _Callbacks:
-    """The way back to the sinks of one account."""
-
-    transport: RpcTransport
-    importer: Importer
-
-
 def _service_keys(keytab: str | Path | None) -> ServiceKeys | None:
     """This server's keys in its Kerberos realm, if it has any."""
     if keytab is None:
@@ -119,8 +110,8 @@ class Server:
 
     `listen` is the address to listen at, ports of 0 are free ones; `advertise` and `activation_minimum` are
     `DcomHost`'s, `backups` and `recovery` the object manager's. With a `keytab`, users of its Kerberos realm are the
-    accounts of the same name. Starting opens everything, and closes it again if something cannot be opened; stopping
-    closes the store too.
+    accounts of the same name; `callbacks` says how the sinks of callers are called. Starting opens everything, and
+    closes it again if something cannot be opened; stopping closes the store too.
     """
 
     def __init__(
@@ -142,6 +133,7 @@ class Server:
         backups: Path | None = None,
         recovery: RecoveryList | None = None,
         keytab: str | Path | None = None,
+        callbacks: CallbackSecurity | None = None,
     ) -> None:
         self.manager = ObjectManager(store, limits=limits, backups=backups, recovery=recovery)
         self.addresses = Addresses(listen, rpc_port, exporter_port)
@@ -149,7 +141,7 @@ class Server:
         self._providers = tuple(providers)
         self._allowed = tuple(allowed_providers)
         self._isolation = isolation
-        self._callbacks: dict[str, _Callbacks] = {}
+        self._callbacks = Callbacks(accounts, callbacks, keytab=keytab)
         self._pinging: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
         self._errors = ObjectMarshaller()
@@ -172,7 +164,7 @@ class Server:
             namespaces=self.manager,
             operations=self.manager.async_operations,
             extended=self.manager.extended,
-            callbacks=self._callback,
+            callbacks=self._callbacks.importer,
             spawn=self._host.spawn,
             offload=self._decoding.run,
             spools=self.manager.spools,
@@ -195,7 +187,7 @@ class Server:
         except BaseException:
             await self.stop()
             raise
-        pinging = keep_pinging(lambda: [callbacks.importer for callbacks in self._callbacks.values()])
+        pinging = keep_pinging(lambda: self._callbacks.importers)
         self._pinging = asyncio.get_running_loop().create_task(pinging)
         self.addresses = Addresses(wanted.address, self._host.resolver_port, self._host.exporter_port)
         _log.info("listening at %s, ports %d and %d", *asdict(self.addresses).values())
@@ -213,9 +205,7 @@ class Server:
         if self._pinging is not None:
             self._pinging.cancel()
             await asyncio.wait({self._pinging})
-        for callbacks in self._callbacks.values():
-            await callbacks.transport.close()
-        self._callbacks.clear()
+        await self._callbacks.close()
         self._stopped.set()
 
     async def stopped(self) -> None:
@@ -240,22 +230,3 @@ class Server:
     def _error_info(self, error: WbemError) -> bytes | None:
         extended = error.extended
         return self._errors.marshal_error(extended) if isinstance(extended, Instance) else None
-
-    def _callback(self, caller: Caller) -> Importer:
-        """Calls back to a caller's sinks, over one transport for each account.
-
-        Off a domain there is no machine account, so the server proves who it is with what only it and the caller know:
-        the caller's own hash.
-        """
-        name = "" if caller.principal is None else caller.principal.account
-        callbacks = self._callbacks.get(name)
-        if callbacks is None:
-            transport = RpcTransport(lambda host: self._initiator(name, host))
-            callbacks = self._callbacks[name] = _Callbacks(transport, Importer(transport))
-        return callbacks.importer
-
-    def _initiator(self, name: str, host: str) -> SecurityContext:
-        account = self._accounts.find("", name)
-        if account is None:
-            raise AuthenticationError(f"{name} has no account any more, so its sinks cannot be called")
-        return NtlmInitiator(account.name, hashed=account.nt_hash, target=host)

@@ -10,7 +10,8 @@
     max_calls = 32
 
 Every key is a field of `Settings`; ``limits`` are those of the object manager, ``connections`` those of one RPC
-connection. What a file leaves out has its default. Names of files are relative to the file's own folder.
+connection, ``callbacks`` is how sinks are called. What a file leaves out has its default. Names of files are relative
+to the file's own folder.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from openwmi.providers.host import HOST_PROVIDERS
 from openwmi.repository import MemoryStore, SqliteStore
 from openwmi.rpc import ConnectionLimits
 from openwmi.security.accounts import Accounts
+from openwmi.server.callbacks import CallbackSecurity
 from openwmi.server.server import EXPORTER_PORT, RPC_PORT, Server
 from openwmi.wmi.sinks import SINK_TIMER
 
@@ -90,6 +92,7 @@ class Settings(BaseModel):
     isolate_providers: bool = False
     sink_timer: Annotated[float, Field(gt=0)] = SINK_TIMER
     limits: Annotated[Limits, _fields_of(Limits), AfterValidator(_above_zero)] = Limits()
+    callbacks: Annotated[CallbackSecurity, _fields_of(CallbackSecurity)] = CallbackSecurity()
     connections: Annotated[ConnectionLimits, _fields_of(ConnectionLimits), AfterValidator(_above_zero)] = (
         ConnectionLimits()
     )
@@ -127,6 +130,7 @@ class Settings(BaseModel):
             limits=self.limits,
             connection_limits=self.connections,
             sink_timer=self.sink_timer,
+            callbacks=self.callbacks,
             advertise=self.advertise,
             backups=self.backups,
             recovery=None if repository is None else RecoveryList.beside(repository),

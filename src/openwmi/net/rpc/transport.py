@@ -125,6 +125,7 @@ class RpcTransport:
             return await self._open(endpoint, syntax)
 
     async def _open(self, endpoint: Endpoint, syntax: SyntaxId) -> CallingConnection:
+        security = None if self._initiator is None else self._initiator(endpoint.host)
         try:
             async with asyncio.timeout(self._connect_timeout):
                 reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port, limit=READ)
@@ -133,7 +134,6 @@ class RpcTransport:
         except OSError as error:
             raise ConnectError(f"{endpoint}: {_reason(error)}; is a server running there?", stage="connect") from error
         connection = CallingConnection(endpoint, reader, writer, self._limits, self._lost)
-        security = None if self._initiator is None else self._initiator(endpoint.host)
         try:
             async with asyncio.timeout(self._connect_timeout):
                 await connection.bind(syntax, security, self._level)
