@@ -232,6 +232,21 @@ async def test_an_interface_that_an_object_has_not() -> None:
     assert caught.value.status == HResult.E_NOINTERFACE
 
 
+@pytest.mark.requirement("DCOM-3.2.4.4-01", *(f"DCOM-3.2.4.4.1-{number:02}" for number in (1, 2, 3, 4, 6, 7)))
+async def test_a_reference_without_counts_is_counted_when_it_is_used() -> None:
+    it = Fixture()
+    kept = it.reference()
+    bare = replace(kept, std=replace(kept.std, public_refs=0))
+    await it.add(bare)
+    await it.add(bare)
+    assert it.transport.methods == ["ResolveOxid2", "RemAddRef", "Add", "Add"]
+    await it.importer.release(kept, reach=REACH, timeout=3.0)
+    assert it.freed == []
+    await it.add(bare)
+    await it.importer.release(bare, reach=REACH, timeout=3.0)
+    assert it.freed == [it.object]
+
+
 @pytest.mark.parametrize("error", [ConnectError("no"), DeadlineExceeded("late"), RpcFault(5), ProtocolError("odd")])
 async def test_giving_back_never_raises(error: Exception) -> None:
     it = Fixture()

@@ -140,6 +140,7 @@ class Importer:
         # By host too: a peer that claims another's OXID must not be asked for the other's objects.
         self._exporters: OrderedDict[tuple[str, int], _ExporterEntry] = OrderedDict()
         self._ping_sets: dict[tuple[Endpoint, ...], PingSet] = {}
+        self._asked_for: set[UUID] = set()  # the IPIDs of references that came without a count
 
     def unmarshal(self, octets: bytes, reach: Reach, what: str = "OBJREF") -> Reference:
         """The reference in an OBJREF, which is pinged from now on until `release`.
@@ -252,7 +253,16 @@ class Importer:
     ) -> Response:
         """Calls a method of the object; the HRESULT is for the caller to judge."""
         entry = await self._exporter(reference, reach, timeout)
+        if not reference.std.public_refs:
+            await self._ask_for_one(entry, reference.std.ipid, timeout)
         return await self._invoke(entry, reference.std.ipid, interface, method_name, values, timeout)
+
+    async def _ask_for_one(self, entry: _ExporterEntry, ipid: UUID, timeout: float | None) -> None:
+        """Counts a reference for an OBJREF that carried none, before it is first used (3.2.4.4.1)."""
+        if ipid not in self._asked_for:
+            self._asked_for.add(ipid)
+            wanted = RemInterfaceRef(ipid=ipid, public_refs=1, private_refs=0)
+            await self._invoke(entry, entry.rem_unknown, IRemUnknown, "RemAddRef", {"references": (wanted,)}, timeout)
 
     async def query_interface(
         self, reference: Reference, iid: UUID, *, reach: Reach, timeout: float | None
@@ -281,11 +291,8 @@ class Importer:
             ping_set = self._ping_sets.get(reach.endpoints(reference.resolver, RESOLVER_PORT))
             if ping_set is not None and reference.std.is_pinged:
                 ping_set.drop(reference.std.oid)
-        given_back = tuple(
-            RemInterfaceRef(ipid=r.std.ipid, public_refs=r.std.public_refs, private_refs=0)
-            for r in references
-            if r.std.public_refs
-        )
+        counts = [(reference.std.ipid, self._counted(reference.std)) for reference in references]
+        given_back = tuple(RemInterfaceRef(ipid=i, public_refs=count, private_refs=0) for i, count in counts if count)
         if not given_back:
             return
         try:
@@ -294,6 +301,13 @@ class Importer:
             await self._invoke(entry, entry.rem_unknown, IRemUnknown, "RemRelease", values, timeout)
         except Error as error:
             _log.debug("RemRelease of %s failed: %s", references[0].std.ipid, error)
+
+    def _counted(self, std: StdObjRef) -> int:
+        """How many references there are to give back: what it carried, or the one that was asked for."""
+        if std.public_refs or std.ipid not in self._asked_for:
+            return std.public_refs
+        self._asked_for.discard(std.ipid)
+        return 1
 
     async def ping(self, *, timeout: float | None) -> None:
         """Tells each resolver what is still in use (3.2.6.1); to be called once in a ping period. Never raises."""
