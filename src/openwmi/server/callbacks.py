@@ -50,9 +50,9 @@ class CallbackSecurity:
     """How sinks are called.
 
     `user` and `password` are an account that the sinks' machines know. The first attempt has packet privacy. If the
-    sink's machine cannot do that, the next one has the level at which the caller itself came, and no less;
-    `access_control` (UnsecAppAccessControlDefault) allows no second attempt at all, and `allow_anonymous`
-    (AllowAnonymousCallback) attempts at every level, down to none: what a sink is told can be read and forged then.
+    sink's machine does not take that, the level goes down to the one at which the caller itself came, and no further;
+    `access_control` (UnsecAppAccessControlDefault) has it stay at packet privacy, and `allow_anonymous`
+    (AllowAnonymousCallback) has it go down to none: what a sink is told can be read and forged then.
     """
 
     user: str = ""
