@@ -31,6 +31,7 @@ format: $(VENV)/.development
 bench: $(VENV)/.development
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/rpc.py
+	$(BIN)/python -m bench.dcom --quick
 
 docs: $(VENV)/.documentation
 	$(BIN)/sphinx-build -W --keep-going -q -j auto docs build/docs
