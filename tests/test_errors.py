@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 from collections.abc import Iterator
 
@@ -31,9 +32,13 @@ from openwmi.errors import (
     RepositoryDamaged,
     RepositoryInUse,
     RpcFault,
+    Stage,
     SyntaxProblem,
     TransportError,
     WbemError,
+    during,
+    mark,
+    stage_of,
 )
 from openwmi.status import WbemStatus, describe
 
@@ -83,16 +88,18 @@ EXAMPLES: list[Error] = [
     ProtocolError("a response without a request"),
     RpcFault(0x1C010003, "activation"),
     AuthenticationError("ALICE is not known"),
-    TransportError("no route", stage="TCP"),
-    ConnectError("refused", stage="TCP"),
-    ConnectionLost("ended", stage="call"),
-    DeadlineExceeded("after 5 s", stage="activation"),
+    TransportError("no route"),
+    ConnectError("refused", stage=Stage.CONNECT, status=0x274D),
+    ConnectionLost("ended", stage=Stage.CALL),
+    DeadlineExceeded("after 5 s", stage=Stage.ACTIVATION),
 ]
 
 
 def public() -> Iterator[type[Error]]:
     for name in errors.__all__:
-        yield getattr(errors, name)
+        member = getattr(errors, name)
+        if isinstance(member, type) and issubclass(member, Error):
+            yield member
 
 
 @pytest.mark.parametrize(("child", "parent"), PARENTS.items(), ids=lambda cls: cls.__name__)
@@ -106,7 +113,7 @@ def test_all_lists_every_public_exception():
         for name, value in vars(errors).items()
         if isinstance(value, type) and issubclass(value, Exception) and not name.startswith("_")
     }
-    assert set(errors.__all__) == defined
+    assert set(errors.__all__) == defined | {"Stage", "during", "mark", "stage_of"}
     assert set(public()) == set(PARENTS) | set(CODED.values())
 
 
@@ -178,3 +185,38 @@ def test_pickling_keeps_everything(example, protocol):
     assert str(loaded) == str(example)
     assert loaded.args == example.args
     assert vars(loaded) == vars(example)
+
+
+@pytest.mark.parametrize(
+    ("problem", "stage"),
+    [
+        (Error("x"), None),
+        (WbemError(0x80041001), None),
+        (InvalidNamespace(), Stage.NAMESPACE),
+        (InvalidClass(), Stage.CLASS),
+        (WbemError(0x80041004), Stage.PROVIDER),
+        (AuthenticationError("x"), Stage.AUTHENTICATION),
+        (ProtocolError("x"), Stage.PROTOCOL),
+        (DecodeError("x", 0, "y"), Stage.PROTOCOL),
+        (ConnectionLost("x"), Stage.CALL),
+    ],
+)
+def test_stage(problem, stage):
+    assert stage_of(problem) is stage
+    mark(problem, Stage.LOGIN)
+    assert problem.stage is (Stage.LOGIN if stage in (None, Stage.CALL) else stage)
+
+
+async def test_a_deadline_knows_the_stage_in_which_the_time_was_up():
+    async def waits():
+        async with asyncio.timeout(0):
+            with during(Stage.LOGIN), during(Stage.ACTIVATION):
+                await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError) as late:
+        await waits()
+    assert stage_of(late.value) is Stage.ACTIVATION
+
+
+def test_every_stage_has_a_text():
+    assert all(stage.text for stage in Stage)

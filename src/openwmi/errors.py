@@ -20,11 +20,17 @@
 
 The two branches meet at one boundary each: a server turns `CallerError` into that layer's own answer (an
 HRESULT, later a SOAP fault), and `PeerError` into an RPC fault or the end of that one connection.
+
+Beside what it is, an error says how far the work had come (`Error.stage`); `openwmi.causes` knows from the stage and
+the code what is likely behind it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from openwmi.status import WbemStatus, describe, name_of
 
@@ -54,9 +60,13 @@ __all__ = [
     "RepositoryDamaged",
     "RepositoryInUse",
     "RpcFault",
+    "Stage",
     "SyntaxProblem",
     "TransportError",
     "WbemError",
+    "during",
+    "mark",
+    "stage_of",
 ]
 
 
@@ -65,8 +75,75 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+class Stage(StrEnum):
+    """How far the way to an object goes, in the order in which it is gone."""
+
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    BIND = "bind"
+    AUTHENTICATION = "authentication"
+    ACTIVATION = "activation"
+    LOGIN = "login"
+    NAMESPACE = "namespace"
+    CLASS = "class"
+    PROVIDER = "provider"
+    CALL = "call"
+    PROTOCOL = "protocol"
+
+    @property
+    def text(self) -> str:
+        """What is done in the stage, as a person says it."""
+        return _STAGE_TEXTS[self]
+
+
+_STAGE_TEXTS: Final = {
+    Stage.RESOLVE: "finding the address of the host",
+    Stage.CONNECT: "making a TCP connection",
+    Stage.BIND: "agreeing on RPC with the server",
+    Stage.AUTHENTICATION: "proving who we are",
+    Stage.ACTIVATION: "having DCOM make the server's WMI object",
+    Stage.LOGIN: "logging on to WMI",
+    Stage.NAMESPACE: "opening the namespace",
+    Stage.CLASS: "looking the class up",
+    Stage.PROVIDER: "having the provider answer",
+    Stage.CALL: "calling the server and waiting for its answer",
+    Stage.PROTOCOL: "understanding what the server sent",
+}
+
+
 class Error(Exception):
-    """Base of every exception that openwmi raises on purpose."""
+    """Base of every exception that openwmi raises on purpose.
+
+    `stage` is where it happened, None for what happened here.
+    """
+
+    stage: Stage | None = None
+
+
+def stage_of(error: BaseException | None) -> Stage | None:
+    """The stage in which an error happened, or that of its cause."""
+    while error is not None:
+        stage = getattr(error, "stage", None)
+        if isinstance(stage, Stage):
+            return stage
+        error = error.__cause__
+    return None
+
+
+def mark(error: BaseException, stage: Stage) -> None:
+    """Notes where an error happened, unless it knows better: `CALL` is what everything on a connection is part of."""
+    if getattr(error, "stage", None) in (None, Stage.CALL):
+        vars(error)["stage"] = stage
+
+
+@contextmanager
+def during(stage: Stage) -> Iterator[None]:
+    """Marks the errors that leave the block; a cancellation too, which may turn out to be a deadline (`stage_of`)."""
+    try:
+        yield
+    except BaseException as error:
+        mark(error, stage)
+        raise
 
 
 class CallerError(Error):
@@ -92,6 +169,7 @@ class WbemError(CallerError):
         self.status = status & 0xFFFFFFFF
         self.detail = detail
         self.extended = extended
+        self.stage = _STAGES.get(self.status)
         super().__init__(status, detail)
 
     @classmethod
@@ -111,6 +189,18 @@ class WbemError(CallerError):
     def __str__(self) -> str:
         text = self.detail or describe(self.status)
         return f"{text} [{self.name} 0x{self.status:08X}]"
+
+
+# Codes that can only come from one stage.
+_STAGES: Final[dict[int, Stage]] = {
+    WbemStatus.WBEM_E_INVALID_NAMESPACE: Stage.NAMESPACE,
+    WbemStatus.WBEM_E_INVALID_CLASS: Stage.CLASS,
+    WbemStatus.WBEM_E_PROVIDER_FAILURE: Stage.PROVIDER,
+    WbemStatus.WBEM_E_PROVIDER_LOAD_FAILURE: Stage.PROVIDER,
+    WbemStatus.WBEM_E_PROVIDER_NOT_CAPABLE: Stage.PROVIDER,
+    WbemStatus.WBEM_E_PROVIDER_NOT_FOUND: Stage.PROVIDER,
+    WbemStatus.WBEM_E_INVALID_PROVIDER_REGISTRATION: Stage.PROVIDER,
+}
 
 
 class _CodedError(WbemError):
@@ -211,6 +301,8 @@ class PeerError(Error):
 class DecodeError(PeerError):
     """Bytes that are not what they should be; the message names the field and the offset."""
 
+    stage = Stage.PROTOCOL
+
     def __init__(self, field: str, offset: int, problem: str) -> None:
         # A field may bear a name that the peer chose, and both go into logs.
         self.field = printable(field)
@@ -224,6 +316,8 @@ class DecodeError(PeerError):
 
 class ProtocolError(PeerError):
     """Well-formed bytes where the protocol does not allow them."""
+
+    stage = Stage.PROTOCOL
 
 
 class RpcFault(PeerError):
@@ -242,13 +336,16 @@ class RpcFault(PeerError):
 class AuthenticationError(PeerError):
     """Authentication failed; the message gives the principal and the reason, never the secret."""
 
+    stage = Stage.AUTHENTICATION
+
 
 class TransportError(PeerError):
-    """The connection failed. `stage` says where: resolve, TCP, bind, activation, call ..."""
+    """The connection failed. `status` is the system's reason as a Win32 code, where it gave one."""
 
-    def __init__(self, message: str, *, stage: str = "") -> None:
+    def __init__(self, message: str, *, stage: Stage = Stage.CALL, status: int | None = None) -> None:
         super().__init__(message)
         self.stage = stage
+        self.status = status
 
 
 class ConnectError(TransportError):

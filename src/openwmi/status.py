@@ -325,6 +325,12 @@ class HResult(IntEnum):
     OR_INVALID_OXID = 0x00000776
     OR_INVALID_OID = 0x00000777
     OR_INVALID_SET = 0x00000778
+    WSAENETUNREACH = 0x00002743
+    WSAECONNRESET = 0x00002746
+    WSAETIMEDOUT = 0x0000274C
+    WSAECONNREFUSED = 0x0000274D
+    WSAEHOSTUNREACH = 0x00002751
+    WSAHOST_NOT_FOUND = 0x00002AF9
     NCA_S_FAULT_INT_DIV_BY_ZERO = 0x1C000001
     NCA_S_FAULT_ADDR_ERROR = 0x1C000002
     NCA_S_FAULT_FP_DIV_ZERO = 0x1C000003
@@ -710,6 +716,12 @@ _TEXT: dict[int, str] = {
     0x00000776: "the resolver knows no object exporter with this OXID; the server may have restarted",
     0x00000777: "the resolver knows no object with this OID; it may have been released",
     0x00000778: "the resolver knows no ping set with this identifier; it may have expired",
+    0x00002743: "there is no route to the host's network",
+    0x00002746: "the other side, or something on the way, cut the connection off",
+    0x0000274C: "the host did not answer in time",
+    0x0000274D: "the host has nothing that listens on this port",
+    0x00002751: "the host cannot be reached from here",
+    0x00002AF9: "nobody knows a host of this name",
     0x1C000001: "the server divided an integer by zero during the call",
     0x1C000002: "the server used a bad address during the call",
     0x1C000003: "the server divided a real number by zero during the call",
@@ -937,6 +949,12 @@ _MI_RESULT: dict[int, MIResult] = {
     0x00000776: MIResult.MI_RESULT_FAILED,
     0x00000777: MIResult.MI_RESULT_FAILED,
     0x00000778: MIResult.MI_RESULT_FAILED,
+    0x00002743: MIResult.MI_RESULT_FAILED,
+    0x00002746: MIResult.MI_RESULT_FAILED,
+    0x0000274C: MIResult.MI_RESULT_FAILED,
+    0x0000274D: MIResult.MI_RESULT_FAILED,
+    0x00002751: MIResult.MI_RESULT_FAILED,
+    0x00002AF9: MIResult.MI_RESULT_FAILED,
     0x1C000001: MIResult.MI_RESULT_FAILED,
     0x1C000002: MIResult.MI_RESULT_FAILED,
     0x1C000003: MIResult.MI_RESULT_FAILED,

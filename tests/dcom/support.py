@@ -12,7 +12,7 @@ from openwmi.dcom.interfaces import HRESULT, orpc_interface
 from openwmi.dcom.objref import decode_objref
 from openwmi.dcom.peer import Call, Caller, Peer, Refused
 from openwmi.dcom.types import COM_VERSION, OrpcThis
-from openwmi.errors import ConnectError, Error, RpcFault, WbemError
+from openwmi.errors import ConnectError, Error, RpcFault, Stage, WbemError
 from openwmi.rpc.interface import In, InOut, Interface, Method, Out
 from openwmi.rpc.ndr import MInterfacePointer, ResultPointer, Slot, UInt32, Unique
 from openwmi.security.context import NTLM, AuthenticationLevel, ImpersonationLevel
@@ -164,7 +164,7 @@ class MemoryTransport:
         self.tried += endpoints
         found = next((e for e in endpoints if e in self.routes), None)
         if found is None:
-            raise ConnectError(f"nobody is at {', '.join(map(str, endpoints))}", stage="connect")
+            raise ConnectError(f"nobody is at {', '.join(map(str, endpoints))}", stage=Stage.CONNECT)
         method = interface.method(opnum)
         name = method.name if method is not None else str(opnum)
         invoked = Invoked(found, name, object_uuid, timeout)

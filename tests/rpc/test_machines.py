@@ -525,7 +525,7 @@ def test_half_a_pdu_and_half_a_call_are_given_up() -> None:
     link.server.receive(link.client.data_to_send()[:100], 3.0)
     link.server.receive(b"\0", 9.0)
     assert link.server.next_timeout() == 13.0
-    timed_out(link.server, "receive")
+    timed_out(link.server, "call")
     link = bound(Link(server_limits=ConnectionLimits(transfer_timeout=10, call_timeout=25, max_fragment=1432)))
     link.client.request(0, 0, bytes(10_000))
     data = link.client.data_to_send()
@@ -535,7 +535,7 @@ def test_half_a_pdu_and_half_a_call_are_given_up() -> None:
     assert link.server.next_timeout() == 20.0
     link.server.receive(data[2864:4296], 19.0)
     assert link.server.next_timeout() == 26.0
-    timed_out(link.server, "receive")
+    timed_out(link.server, "call")
 
 
 def test_an_idle_connection_is_given_up_but_not_a_busy_one() -> None:
@@ -547,7 +547,7 @@ def test_an_idle_connection_is_given_up_but_not_a_busy_one() -> None:
     assert link.server.next_timeout() is None
     link.server.respond(call_id, b"")
     assert link.server.next_timeout() == 150
-    timed_out(link.server, "idle")
+    timed_out(link.server, "call")
 
 
 def test_a_lost_connection_breaks_once() -> None:

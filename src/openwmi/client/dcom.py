@@ -13,10 +13,19 @@ from typing import Final
 from openwmi.cim.operations import CallContext
 from openwmi.cim.upkeep import Backup, Pause, RestoreFrom, Resume
 from openwmi.client.session import AsyncSession
-from openwmi.dcom.bindings import Endpoint
+from openwmi.dcom.bindings import DualStringArray, Endpoint
 from openwmi.dcom.importer import Importer
 from openwmi.dcom.peer import Caller
-from openwmi.errors import AuthenticationError, ConfigurationError, DeadlineExceeded, PeerError, RpcFault
+from openwmi.dcom.types import ComVersion
+from openwmi.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    DeadlineExceeded,
+    PeerError,
+    RpcFault,
+    Stage,
+    stage_of,
+)
 from openwmi.net.dcom import DcomHost, keep_pinging
 from openwmi.net.rpc import RpcTransport
 from openwmi.security.acceptors import LocalAcceptors
@@ -82,6 +91,7 @@ class DcomConnection:
 
         `optimized` is `RemoteNamespaces`'.
         """
+        self._call_timeout = call_timeout
         self._transport = RpcTransport(credentials.initiator(level), level=level, connect_timeout=connect_timeout)
         self._credentials = credentials
         self._sinks: DcomHost | None = None
@@ -105,6 +115,16 @@ class DcomConnection:
             self._pinging = asyncio.get_running_loop().create_task(keep_pinging(lambda: (self._importer,)))
         with self._explaining():
             return await self._namespaces.connect(namespace, context)
+
+    async def alive(self) -> tuple[ComVersion, DualStringArray]:
+        """The version of COM that the server's resolver speaks, and where it says that it is."""
+        with self._explaining():
+            return await self._importer.alive((self._resolver,), timeout=self._call_timeout)
+
+    async def activate(self) -> None:
+        """Has the server make the object to log on with, which `connect` does if need be."""
+        with self._explaining():
+            await self._namespaces.activate()
 
     async def perform(self, request: Backup | RestoreFrom | Pause | Resume, context: CallContext) -> None:
         """Backup, restore, pause or resume (`openwmi.cim.upkeep.Upkeep`)."""
@@ -189,9 +209,11 @@ async def open_dcom(
     try:
         async with asyncio.timeout(timeout):
             operations = await connection.connect(namespace, context)
-    except TimeoutError:
+    except TimeoutError as late:
         await connection.close()
-        raise DeadlineExceeded(f"{host}: no session in {timeout:g} s", stage="connect") from None
+        stage = stage_of(late) or Stage.CONNECT
+        message = f"{host}: no session in {timeout:g} s; the time was up while {stage.text}"
+        raise DeadlineExceeded(message, stage=stage, status=HResult.WSAETIMEDOUT) from None
     except BaseException:
         await connection.close()
         raise

@@ -319,7 +319,7 @@ class Verbs:
                 running = await operations.start(request, context)
         except TimeoutError:
             message = f"{request.METHOD} was not started in {context.timeout:g} s"
-            running = _refused(request, context, DeadlineExceeded(message, stage="call"))
+            running = _refused(request, context, DeadlineExceeded(message))
         except Error as error:
             running = _refused(request, context, error)
         return AsyncOperation(running, convert, conclude, expires=expires, callbacks=options.get("callbacks"))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
-from openwmi.errors import DeadlineExceeded, PeerError, ProtocolError
+from openwmi.errors import DeadlineExceeded, PeerError, ProtocolError, Stage
 from openwmi.rpc.pdu import HEADER_SIZE, PacketFlag, Pdu, Request, Response, SyntaxId, fragment_length
 from openwmi.rpc.protection import SecurityHandle, protect
 from openwmi.security.context import AuthenticationLevel, SecurityContext
@@ -285,17 +285,17 @@ class Connection:
                 break
         return self._take_events()
 
-    def _deadlines(self) -> list[tuple[float, str, str]]:
+    def _deadlines(self) -> list[tuple[float, Stage, str]]:
         """The deadlines that run: when, in which stage, and what to say."""
         if self.closed:
             return []
         limits = self.limits
         running = [
-            (self._partial_since, limits.transfer_timeout, "receive", "the rest of a PDU or of a call did not come"),
-            (self._stranger_since(), limits.unauthenticated_timeout, "bind", "nobody authenticated in time"),
-            (self._handshake_since(), limits.handshake_timeout, "bind", "the bind did not end in time"),
-            (self._idle_since(), limits.idle_timeout, "idle", "the connection was idle"),
-            (self._call_since(), limits.call_timeout, "receive", "the fragments of a call took too long"),
+            (self._partial_since, limits.transfer_timeout, Stage.CALL, "the rest of a PDU or of a call did not come"),
+            (self._stranger_since(), limits.unauthenticated_timeout, Stage.BIND, "nobody authenticated in time"),
+            (self._handshake_since(), limits.handshake_timeout, Stage.BIND, "the bind did not end in time"),
+            (self._idle_since(), limits.idle_timeout, Stage.CALL, "the connection was idle"),
+            (self._call_since(), limits.call_timeout, Stage.CALL, "the fragments of a call took too long"),
         ]
         return [
             (since + timeout, stage, message)

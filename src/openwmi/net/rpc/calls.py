@@ -20,6 +20,7 @@ from openwmi.errors import (
     PeerError,
     ProtocolError,
     RpcFault,
+    Stage,
     TransportError,
 )
 from openwmi.net.rpc.streams import address_of, close, pump, send
@@ -88,9 +89,9 @@ class CallingConnection:
         try:
             await pump(self._machine, reader, self._handle, self._flush, self._until_resumed)
         except (OSError, Error) as error:
-            self._end(self._explained(ConnectionLost(str(error), stage="call")))
+            self._end(self._explained(ConnectionLost(str(error))))
         finally:
-            self._end(ConnectionLost(f"{self._endpoint}: the connection was closed", stage="call"))
+            self._end(ConnectionLost(f"{self._endpoint}: the connection was closed"))
             # Nobody may come to close a connection that has ended by itself.
             self._writer.close()
 
@@ -98,7 +99,7 @@ class CallingConnection:
         try:
             await send(self._machine, self._writer, self._turn)
         except OSError as error:
-            raise ConnectionLost(f"{self._endpoint}: {error}", stage="send") from error
+            raise ConnectionLost(f"{self._endpoint}: {error}") from error
 
     async def bind(self, syntax: SyntaxId, security: SecurityContext | None, level: AuthenticationLevel) -> None:
         """Binds the first interface and authenticates."""
@@ -135,7 +136,7 @@ class CallingConnection:
             result: tuple[bytes, bool] = await answer
             return result
         except OSError as error:
-            raise ConnectionLost(f"{self._endpoint}: {name}: {error}", stage="call") from error
+            raise ConnectionLost(f"{self._endpoint}: {name}: {error}") from error
         finally:
             del self._calls[call_id]
             if answer.cancelled() or not answer.done():
@@ -173,9 +174,9 @@ class CallingConnection:
         where = str(self._endpoint)
         if not self._bound and isinstance(reason, ProtocolError | DecodeError | ConnectionLost):
             message = f"{where}: the bind was not answered by RPC ({reason}); is this host's WMI on another port?"
-            return ConnectError(message, stage="bind")
+            return ConnectError(message, stage=Stage.BIND)
         if isinstance(reason, TransportError):
-            return type(reason)(f"{where}: {reason}", stage=reason.stage)
+            return type(reason)(f"{where}: {reason}", stage=reason.stage or Stage.CALL, status=reason.status)
         if isinstance(reason, AuthenticationError):
             return AuthenticationError(f"{where}: {reason}")
         return ProtocolError(f"{where}: {reason}")
@@ -202,7 +203,7 @@ class CallingConnection:
         try:
             await self._flush()
         except (OSError, Error) as error:
-            self._end(self._explained(ConnectionLost(str(error), stage="bind")))
+            self._end(self._explained(ConnectionLost(str(error), stage=Stage.BIND)))
 
     def _answer(self, call_id: int, answer: tuple[bytes, bool] | RpcFault) -> None:
         waiting = self._calls.get(call_id)
@@ -240,7 +241,7 @@ class CallingConnection:
     async def close(self) -> None:
         """Closes the connection."""
         self._closing = True
-        self._end(ConnectionLost(f"{self._endpoint}: the connection was closed", stage="call"))
+        self._end(ConnectionLost(f"{self._endpoint}: the connection was closed"))
         tasks = {self._reading} if self._stepping is None else {self._reading, self._stepping}
         for task in tasks:
             task.cancel()

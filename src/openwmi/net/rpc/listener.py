@@ -159,7 +159,7 @@ class _ServedConnection:
             await pump(self._machine, self._reader, self._handle, self._flush, self._until_resumed)
         except (OSError, DeadlineExceeded) as error:
             # The machine knows of no end yet.
-            self._handle(self._machine.peer_closed(ConnectionLost(str(error), stage="call")))
+            self._handle(self._machine.peer_closed(ConnectionLost(str(error))))
         finally:
             await self._tasks.stop()
             self._machine.close()

@@ -45,7 +45,7 @@ async def pump(
             if data:
                 handle(machine.receive(data, time.monotonic()))
             else:
-                handle(machine.peer_closed(ConnectionLost("the peer closed the connection", stage="call")))
+                handle(machine.peer_closed(ConnectionLost("the peer closed the connection")))
         await flush()
         # A reader with data at hand and nothing to flush would not let go of the loop.
         await asyncio.sleep(0)
@@ -63,7 +63,7 @@ async def send(machine: ServerConnection | ClientConnection, writer: asyncio.Str
                 await writer.drain()
         except TimeoutError:
             writer.transport.abort()
-            raise DeadlineExceeded("the peer does not read what it is sent", stage="send") from None
+            raise DeadlineExceeded("the peer does not read what it is sent") from None
 
 
 async def close(writer: asyncio.StreamWriter) -> None:

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import socket
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
 from uuid import UUID
 
 from openwmi.dcom.bindings import Endpoint
-from openwmi.errors import ConnectError, ConnectionLost, DeadlineExceeded, PeerError
+from openwmi.errors import ConnectError, ConnectionLost, DeadlineExceeded, PeerError, Stage, mark, stage_of
 from openwmi.net.rpc.calls import CallingConnection
 from openwmi.net.rpc.streams import READ
 from openwmi.rpc import ConnectionLimits, SyntaxId
 from openwmi.rpc.interface import Interface
 from openwmi.security.context import AuthenticationLevel, SecurityContext
+from openwmi.status import HResult
 
 __all__ = ["RpcTransport"]
 
 _log = logging.getLogger("openwmi.net")
+
+# What Windows calls the reasons for which a connection is not made.
+_STATUS: Final[dict[int | None, HResult]] = {
+    errno.ECONNREFUSED: HResult.WSAECONNREFUSED,
+    errno.ECONNRESET: HResult.WSAECONNRESET,
+    errno.EHOSTUNREACH: HResult.WSAEHOSTUNREACH,
+    errno.ENETUNREACH: HResult.WSAENETUNREACH,
+    errno.ETIMEDOUT: HResult.WSAETIMEDOUT,
+}
 
 
 class RpcTransport:
@@ -48,6 +60,7 @@ class RpcTransport:
         self._limits = limits
         self._connections: OrderedDict[Endpoint, CallingConnection] = OrderedDict()
         self._opening: dict[Endpoint, asyncio.Task[CallingConnection]] = {}
+        self._stages: dict[Endpoint, Stage] = {}  # how far those that are being opened are
         self._attempts = asyncio.Semaphore(max_connections)
         self.on_lost: Callable[[Endpoint, PeerError], None] | None = None
 
@@ -68,9 +81,10 @@ class RpcTransport:
             async with asyncio.timeout(timeout):
                 connection, presentation = await self._reach(endpoints, SyntaxId(interface.uuid, interface.version))
                 return await connection.call(presentation, opnum, stub, object_uuid, name)
-        except TimeoutError:
+        except TimeoutError as late:
             where = ", ".join(map(str, endpoints))
-            raise DeadlineExceeded(f"{name}: no answer from {where} in {timeout:g} s", stage="call") from None
+            message = f"{name}: no answer from {where} in {timeout:g} s"
+            raise DeadlineExceeded(message, stage=stage_of(late) or Stage.CALL, status=HResult.WSAETIMEDOUT) from None
 
     @property
     def local_address(self) -> str | None:
@@ -79,14 +93,20 @@ class RpcTransport:
 
     async def _reach(self, endpoints: tuple[Endpoint, ...], syntax: SyntaxId) -> tuple[CallingConnection, int]:
         """A connection to the first endpoint that answers, with the interface bound."""
-        problems = []
+        problems: list[ConnectError] = []
         for endpoint in sorted(endpoints, key=lambda e: e not in self._connections):
             try:
                 connection = await self._connection(endpoint, syntax)
                 return connection, await connection.presentation(syntax)
             except ConnectError as error:
-                problems.append(str(error))
-        raise ConnectError("; ".join(problems) or "there is no endpoint to connect to", stage="connect")
+                problems.append(error)
+        if len(problems) == 1:
+            raise problems[0]
+        message = "; ".join(map(str, problems)) or "there is no endpoint to connect to"
+        # One that came further says more.
+        stages = [error.stage for error in problems if error.stage is not None]
+        status = next((error.status for error in problems if error.status is not None), None)
+        raise ConnectError(message, stage=max(stages, key=list(Stage).index, default=Stage.CONNECT), status=status)
 
     async def _connection(self, endpoint: Endpoint, syntax: SyntaxId) -> CallingConnection:
         """The connection to an endpoint: of several calls that want a new one, the first opens it for all."""
@@ -101,13 +121,15 @@ class RpcTransport:
             opening.add_done_callback(lambda task: self._opened(endpoint, task))
         try:
             return await asyncio.shield(opening)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
+            mark(cancelled, self._stages.get(endpoint, Stage.CONNECT))
             if opening.cancelled() and not _is_cancelled():
-                raise ConnectionLost(f"{endpoint}: the transport was closed", stage="connect") from None
+                raise ConnectionLost(f"{endpoint}: the transport was closed", stage=Stage.CONNECT) from None
             raise
 
     def _opened(self, endpoint: Endpoint, task: asyncio.Task[CallingConnection]) -> None:
         self._opening.pop(endpoint, None)
+        self._stages.pop(endpoint, None)
         if not task.cancelled() and task.exception() is not None:
             # Whoever waited has been told; if all of them gave up meanwhile, this is the place to take note.
             _log.debug("%s: %s", endpoint, task.exception())
@@ -130,9 +152,15 @@ class RpcTransport:
             async with asyncio.timeout(self._connect_timeout):
                 reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port, limit=READ)
         except TimeoutError:
-            raise ConnectError(f"{endpoint}: no connection in {self._connect_timeout:g} s", stage="connect") from None
+            message = f"{endpoint}: no connection in {self._connect_timeout:g} s"
+            raise ConnectError(message, stage=Stage.CONNECT, status=HResult.WSAETIMEDOUT) from None
+        except socket.gaierror as error:
+            message = f"{endpoint}: {_reason(error)}"
+            raise ConnectError(message, stage=Stage.RESOLVE, status=HResult.WSAHOST_NOT_FOUND) from error
         except OSError as error:
-            raise ConnectError(f"{endpoint}: {_reason(error)}; is a server running there?", stage="connect") from error
+            message = f"{endpoint}: {_reason(error)}; is a server running there?"
+            raise ConnectError(message, stage=Stage.CONNECT, status=_STATUS.get(error.errno)) from error
+        self._stages[endpoint] = Stage.BIND
         connection = CallingConnection(endpoint, reader, writer, self._limits, self._lost)
         try:
             async with asyncio.timeout(self._connect_timeout):
@@ -140,7 +168,7 @@ class RpcTransport:
         except TimeoutError:
             await connection.close()
             message = f"{endpoint}: the bind was not answered in {self._connect_timeout:g} s"
-            raise ConnectError(message, stage="bind") from None
+            raise ConnectError(message, stage=Stage.BIND, status=HResult.WSAETIMEDOUT) from None
         except BaseException:
             await connection.close()
             raise

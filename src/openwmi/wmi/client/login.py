@@ -9,7 +9,7 @@ from typing import Final
 from openwmi.cim.operations import CallContext
 from openwmi.cim.upkeep import Backup, Pause, RestoreFrom, Resume
 from openwmi.dcom.importer import Importer, Reach, Reference
-from openwmi.errors import PeerError, ProtocolError, RpcFault, WbemError
+from openwmi.errors import InvalidNamespace, PeerError, RpcFault, Stage, WbemError, during
 from openwmi.status import HResult
 from openwmi.wmi.backup import RemoteUpkeep
 from openwmi.wmi.client.link import Link, SinkExporter
@@ -59,29 +59,39 @@ class RemoteNamespaces:
     async def connect(self, namespace: str | None, context: CallContext) -> RemoteNamespace:
         """Opens a namespace; activates the log-on object the first time."""
         link = self._link
-        if self._login is None:
-            self._login = await self._activate()
+        login = await self.activate()
         resource = namespace if namespace is None or namespace[:2] in ("\\\\", "//") else f"\\\\.\\{namespace}"
         values = {
             "network_resource": resource,
-            "preferred_locale": ",".join(await self._understood(self._login, context.locales)) or None,
+            "preferred_locale": None,
             "flags": 0,
             "context": encode_context(context.values, link.objects),
         }
-        response = await link.call(self._login, IWbemLevel1Login, "NTLMLogin", values)
+        try:
+            with during(Stage.LOGIN):
+                values["preferred_locale"] = ",".join(await self._understood(login, context.locales)) or None
+                response = await link.call(login, IWbemLevel1Login, "NTLMLogin", values)
+        except InvalidNamespace as error:
+            if namespace is None or namespace in error.detail:
+                raise
+            # Windows says no more than the code.
+            raise InvalidNamespace(f"there is no namespace {namespace}", extended=error.extended) from None
         return RemoteNamespace(link, link.reference(response.values["namespace"]), namespace or "", self._opened)
 
-    async def _activate(self) -> Reference:
-        """The log-on object, told who its client is."""
+    async def activate(self) -> Reference:
+        """The log-on object, which is activated the first time, and told who its client is."""
         link = self._link
-        found = await link.importer.activate(
-            CLSID_WBEM_LEVEL1_LOGIN, (IWbemLevel1Login.uuid,), link.reach, self._port, timeout=link.timeout
-        )
-        if not isinstance(found[0], Reference):
-            raise ProtocolError("the activation gave no IWbemLevel1Login")
-        if self._client is not None:
-            await self._introduce(found[0], self._client)
-        return found[0]
+        if self._login is None:
+            with during(Stage.ACTIVATION):
+                found = await link.importer.activate(
+                    CLSID_WBEM_LEVEL1_LOGIN, (IWbemLevel1Login.uuid,), link.reach, self._port, timeout=link.timeout
+                )
+                if not isinstance(found[0], Reference):
+                    raise WbemError.of(found[0], "the server refused IWbemLevel1Login")
+                if self._client is not None:
+                    await self._introduce(found[0], self._client)
+            self._login = found[0]
+        return self._login
 
     async def _understood(self, login: Reference, locales: tuple[str, ...]) -> tuple[str, ...]:
         """The locales that the server takes: an old one takes but one, and that as MS_xxx (3.2.3)."""
