@@ -173,12 +173,20 @@ def test_put_only(here: Run, only: str, name: str, code: str) -> None:
         (("invoke", "Win32_Process", "Create", "Nothing=1"), "WBEM_E_INVALID_METHOD_PARAMETERS"),
     ],
 )
-def test_failures_are_one_line_with_a_code(here: Run, arguments: tuple[str, ...], code: str) -> None:
+def test_failures_have_their_code_in_the_first_line(here: Run, arguments: tuple[str, ...], code: str) -> None:
     done = here(*arguments)
     assert (done.status, done.out) == (1, "")
-    assert done.err.startswith("openwmi: ")
-    assert done.err.count("\n") == 1
-    assert code in done.err
+    first, *rest = done.err.splitlines()
+    assert first.startswith("openwmi: ")
+    assert code in first
+    assert all(line.startswith("  ") for line in rest)
+
+
+def test_the_servers_own_account(here: Run) -> None:
+    """Of the error object, what the first line does not say."""
+    assert here("get", 'Cli_Thing="no"').err.splitlines()[1] == (
+        '  The server says: Operation GetObject, ParameterInfo Cli_Thing="no", ProviderName Windows Management.'
+    )
 
 
 def test_invoke(here: Run) -> None:
@@ -330,7 +338,7 @@ def test_version_imports_next_to_nothing() -> None:
 def test_as_a_process() -> None:
     done = process("get", "--repository", ":memory:", "Nowhere")
     assert done.status == 1
-    assert done.err.count("\n") == 1
+    assert done.err.startswith("openwmi: there is no class Nowhere")
 
 
 def test_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

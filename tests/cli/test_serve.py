@@ -42,8 +42,7 @@ def test_everything_over_the_network(serve: Serve, run: Run, tmp_path: Path, mon
     assert run("delete", *host, "--async", "--progress", 'Cli_Thing="second"').status == 0
     refused = run("delete", *host, "--async", 'Cli_Thing="second"')
     assert refused.status == 1
-    assert refused.err.count("\n") == 1
-    assert "WBEM_E_NOT_FOUND 0x80041002" in refused.err
+    assert "WBEM_E_NOT_FOUND 0x80041002" in refused.err.splitlines()[0]
     out = json.loads(run("invoke", *host, "--json", "Win32_Process", "Create", "CommandLine=true").out)
     assert out["ReturnValue"] == 0
     assert out["ProcessId"] > 0
@@ -78,7 +77,6 @@ class TestPasswords:
         file.write_text("another")
         status, err = self.ask(served, run, "--password-file", file)
         assert status == 1
-        assert err.count("\n") == 1
         assert "another" not in err
 
     def test_without_a_terminal(self, run: Run) -> None:

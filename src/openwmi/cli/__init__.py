@@ -1,7 +1,8 @@
 """The `openwmi` command.
 
-Exit status: 0; 1 when the operation failed, with one line on stderr (the WBEM code and its text, where it has one); 2
-for a command line that makes no sense; 130 after Ctrl-C. Nobody sees a traceback but with OPENWMI_DEBUG=1.
+Exit status: 0; 1 when the operation failed, with one line on stderr (the WBEM code and its text, where it has one) and,
+indented below it, what the server adds and what is likely behind it; 2 for a command line that makes no sense; 130
+after Ctrl-C. Nobody sees a traceback but with OPENWMI_DEBUG=1.
 """
 
 from __future__ import annotations

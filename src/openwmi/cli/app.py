@@ -8,6 +8,7 @@ import typer
 
 from openwmi import __version__
 from openwmi.cli.account import app as account
+from openwmi.cli.diagnose import diagnose
 from openwmi.cli.mof import app as mof
 from openwmi.cli.operations import delete, get, invoke, put, query
 from openwmi.cli.provider import app as provider
@@ -43,7 +44,7 @@ def _options(
     """Windows Management Instrumentation for every platform."""
 
 
-for command in (serve, query, get, put, delete, invoke):
+for command in (serve, query, get, put, delete, invoke, diagnose):
     app.command()(command)
 app.add_typer(account, name="account")
 app.add_typer(mof, name="mof")

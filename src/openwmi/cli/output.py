@@ -11,12 +11,14 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from openwmi.causes import Cause
 from openwmi.cim import CimObject, Class, Instance
 from openwmi.cim.json import class_to_json, instance_to_json, to_jsonable
 from openwmi.errors import printable
 from openwmi.mof import write_mof
 
 __all__ = [
+    "cause_lines",
     "clean",
     "write",
     "write_json",
@@ -49,6 +51,11 @@ def clean(value: Any) -> str:
     if isinstance(value, Class):
         return value.name
     return printable(str(value))
+
+
+def cause_lines(causes: Iterable[Cause]) -> list[str]:
+    """What may be behind an error, and what to do then, one a line."""
+    return [f"  {cause.cause[0].upper()}{cause.cause[1:]}: {cause.remedy}." for cause in causes]
 
 
 # -- JSON

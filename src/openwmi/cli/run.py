@@ -6,8 +6,10 @@ import io
 import os
 import sys
 
+from openwmi.causes import likely_causes
 from openwmi.cli.app import app
-from openwmi.errors import Error
+from openwmi.cli.output import cause_lines, clean
+from openwmi.errors import Error, WbemError
 from openwmi.mof import MofError, MofErrors
 from openwmi.wql import WqlError
 
@@ -52,12 +54,22 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, WqlError) and error.text:
         return f"openwmi: {' '.join(error.message.split())}\n{error.excerpt}"
     if isinstance(error, Error):
-        return "openwmi: " + " ".join(str(error).split())
+        first = "openwmi: " + " ".join(str(error).split())
+        return "\n".join([first, *_extended(error), *cause_lines(likely_causes(error))])
     what = " ".join(str(error).split())
     return (
         f"openwmi: unexpected {type(error).__name__}{': ' + what if what else ''};"
         " this is a mistake in openwmi: run it with OPENWMI_DEBUG=1 to see where"
     )
+
+
+def _extended(error: Error) -> list[str]:
+    """What the server's `__ExtendedStatus` says beside what the error does, in one line; none if it sent none."""
+    if not isinstance(error, WbemError) or error.extended is None:
+        return []
+    told = {name: error.extended.get(name) for name in ("Operation", "ParameterInfo", "ProviderName", "Description")}
+    texts = [f"{name} {clean(value)}" for name, value in told.items() if value and value != error.detail]
+    return [f"  The server says: {', '.join(texts)}."] if texts else []
 
 
 def _say(text: str) -> None:

@@ -91,7 +91,10 @@ class DcomConnection:
 
         `optimized` is `RemoteNamespaces`'.
         """
+        self.user = credentials.user
+        self.level = level
         self._call_timeout = call_timeout
+        self._believed = False  # whether the server has answered somebody whom it authenticated
         self._transport = RpcTransport(credentials.initiator(level), level=level, connect_timeout=connect_timeout)
         self._credentials = credentials
         self._sinks: DcomHost | None = None
@@ -116,10 +119,19 @@ class DcomConnection:
         with self._explaining():
             return await self._namespaces.connect(namespace, context)
 
+    async def open_session(
+        self, namespace: str, *, locales: tuple[str, ...] = (), timeout: float | None = None
+    ) -> AsyncSession:
+        """A session in a namespace, which closes this connection; `timeout` is for each of its operations."""
+        context = CallContext(principal=_User(self.user), remote=True, locales=locales, timeout=timeout)
+        return AsyncSession(self, await self.connect(namespace, context), context, self.close)
+
     async def alive(self) -> tuple[ComVersion, DualStringArray]:
         """The version of COM that the server's resolver speaks, and where it says that it is."""
         with self._explaining():
-            return await self._importer.alive((self._resolver,), timeout=self._call_timeout)
+            answer = await self._importer.alive((self._resolver,), timeout=self._call_timeout)
+        self._believed = True
+        return answer
 
     async def activate(self) -> None:
         """Has the server make the object to log on with, which `connect` does if need be."""
@@ -139,7 +151,7 @@ class DcomConnection:
         except AuthenticationError as error:
             raise AuthenticationError(f"{self._credentials.user} at {self._host}: {error}") from None
         except RpcFault as fault:
-            if fault.status != HResult.ERROR_ACCESS_DENIED:
+            if fault.status != HResult.ERROR_ACCESS_DENIED or self._believed:
                 raise
             # NTLM's last message gets no answer: a server that does not believe it refuses the first call instead.
             raise AuthenticationError(
@@ -205,10 +217,9 @@ async def open_dcom(
         call_timeout=call_timeout,
         optimized=optimized,
     )
-    context = CallContext(principal=_User(credentials.user), remote=True, locales=locales, timeout=timeout)
     try:
         async with asyncio.timeout(timeout):
-            operations = await connection.connect(namespace, context)
+            return await connection.open_session(namespace, locales=locales, timeout=timeout)
     except TimeoutError as late:
         await connection.close()
         stage = stage_of(late) or Stage.CONNECT
@@ -217,4 +228,3 @@ async def open_dcom(
     except BaseException:
         await connection.close()
         raise
-    return AsyncSession(connection, operations, context, connection.close)

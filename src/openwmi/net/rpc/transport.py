@@ -21,7 +21,7 @@ from openwmi.rpc.interface import Interface
 from openwmi.security.context import AuthenticationLevel, SecurityContext
 from openwmi.status import HResult
 
-__all__ = ["RpcTransport"]
+__all__ = ["RpcTransport", "connect_error"]
 
 _log = logging.getLogger("openwmi.net")
 
@@ -154,12 +154,8 @@ class RpcTransport:
         except TimeoutError:
             message = f"{endpoint}: no connection in {self._connect_timeout:g} s"
             raise ConnectError(message, stage=Stage.CONNECT, status=HResult.WSAETIMEDOUT) from None
-        except socket.gaierror as error:
-            message = f"{endpoint}: {_reason(error)}"
-            raise ConnectError(message, stage=Stage.RESOLVE, status=HResult.WSAHOST_NOT_FOUND) from error
         except OSError as error:
-            message = f"{endpoint}: {_reason(error)}; is a server running there?"
-            raise ConnectError(message, stage=Stage.CONNECT, status=_STATUS.get(error.errno)) from error
+            raise connect_error(endpoint, error) from error
         self._stages[endpoint] = Stage.BIND
         connection = CallingConnection(endpoint, reader, writer, self._limits, self._lost)
         try:
@@ -191,6 +187,15 @@ class RpcTransport:
         connections, self._connections = self._connections, OrderedDict()
         for connection in connections.values():
             await connection.close()
+
+
+def connect_error(endpoint: Endpoint, error: OSError) -> ConnectError:
+    """Why there is no connection to an endpoint, from what the system says."""
+    if isinstance(error, socket.gaierror):
+        message = f"{endpoint}: {_reason(error)}"
+        return ConnectError(message, stage=Stage.RESOLVE, status=HResult.WSAHOST_NOT_FOUND)
+    message = f"{endpoint}: {_reason(error)}; is a server running there?"
+    return ConnectError(message, stage=Stage.CONNECT, status=_STATUS.get(error.errno))
 
 
 def _is_cancelled() -> bool:
