@@ -142,7 +142,7 @@ def test_put_from_stdin(here: Run) -> None:
     one = here("put", stdin='{"__CLASS": "Cli_Thing", "Name": "a", "Part": {"Number": 1}}')
     assert (one.status, one.out) == (0, THING + "\n")
     again = here("get", "--json", THING).out
-    assert here("put", "--json", stdin=f"[{again}]").out == '[\n  "Cli_Thing.Name=\\"a\\""\n]\n'
+    assert here("put", "--json", stdin=f"[{again}]").out == '[\n"Cli_Thing.Name=\\"a\\""\n]\n'
     assert here("put", stdin='instance of Cli_Thing { Name = "b"; };').out == "1 object\n"
     assert here("get", 'Cli_Thing="b"').status == 0
     assert here("put", stdin='[{"Name": "x"}]').status == 2
@@ -277,7 +277,7 @@ class TestTheLastResort:
         def fail(*arguments: object) -> None:
             raise ZeroDivisionError("a\nsurprise")
 
-        monkeypatch.setattr(operations, "open_session", fail)
+        monkeypatch.setattr(operations, "everywhere", fail)
 
     @pytest.mark.usefixtures("broken")
     def test_one_sentence(self, run: Run) -> None:

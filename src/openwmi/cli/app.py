@@ -8,6 +8,8 @@ import typer
 
 from openwmi import __version__
 from openwmi.cli.account import app as account
+from openwmi.cli.browse import app as classes
+from openwmi.cli.browse import associators, ls, namespaces
 from openwmi.cli.diagnose import diagnose
 from openwmi.cli.mof import app as mof
 from openwmi.cli.operations import delete, get, invoke, put, query
@@ -44,9 +46,10 @@ def _options(
     """Windows Management Instrumentation for every platform."""
 
 
-for command in (serve, query, get, put, delete, invoke, diagnose):
+for command in (serve, query, get, ls, put, delete, invoke, associators, namespaces, diagnose):
     app.command()(command)
 app.add_typer(account, name="account")
+app.add_typer(classes, name="class")
 app.add_typer(mof, name="mof")
 app.add_typer(provider, name="provider")
 app.add_typer(repository, name="repository")

@@ -8,7 +8,7 @@ from platformdirs import PlatformDirs
 
 from openwmi.errors import ConfigurationError
 
-__all__ = ["IN_MEMORY", "accounts_file", "repository_file"]
+__all__ = ["IN_MEMORY", "accounts_file", "classes_file", "config_file", "history_file", "repository_file"]
 
 IN_MEMORY = ":memory:"
 
@@ -18,6 +18,21 @@ _DIRECTORIES = PlatformDirs("openwmi", appauthor=False)
 def accounts_file(given: Path | None) -> Path:
     """The accounts file."""
     return given or Path(_DIRECTORIES.user_config_dir) / "accounts.json"
+
+
+def config_file() -> Path:
+    """The file with the user's profiles."""
+    return Path(_DIRECTORIES.user_config_dir) / "config.toml"
+
+
+def history_file() -> Path:
+    """What was typed at the shell's prompt. Its folder is made if it is not there."""
+    return Path(_DIRECTORIES.user_state_path) / "history"
+
+
+def classes_file() -> Path:
+    """The names of classes that completion offers."""
+    return Path(_DIRECTORIES.user_cache_dir) / "classes.json"
 
 
 def repository_file(given: str | None) -> str:

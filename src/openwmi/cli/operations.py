@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Annotated, Any
+from itertools import chain
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -12,27 +15,21 @@ from openwmi.cim import Class, Instance, ObjectPath
 from openwmi.cim.json import instance_from_json
 from openwmi.cim.operation import Progress
 from openwmi.cim.operations import CallingMode, Flags
+from openwmi.cli.fanout import everywhere
+from openwmi.cli.formats import Format, FormatOption, writer_of
 from openwmi.cli.output import (
+    HOST,
+    Found,
     clean,
+    with_host,
     write,
     write_json,
+    write_json_array,
     write_object,
-    write_objects,
-    write_objects_as_json,
     write_values,
 )
-from openwmi.cli.target import (
-    Host,
-    Json,
-    NamespaceOption,
-    PasswordFile,
-    Repository,
-    Timeout,
-    User,
-    checked,
-    open_session,
-)
-from openwmi.cli.values import parse_given, read_json, values_for
+from openwmi.cli.target import Json, Where, checked, placed
+from openwmi.cli.values import Given, parse_given, read_json, values_for
 from openwmi.client.callbacks import Callbacks
 from openwmi.client.options import OperationOptions
 from openwmi.client.sync import Session
@@ -52,50 +49,66 @@ class Change(StrEnum):
     UPDATE = "update"
 
 
+# Objects, or an array of anything but names: what stands in the first brackets of MOF are the names of qualifiers.
+_JSON: Final = re.compile(r"\s*(\{|\[\s*[^\sA-Za-z_/])")
+
 _CHANGE_FLAGS = {Change.BOTH: 0, Change.CREATE: int(Flags.CREATE_ONLY), Change.UPDATE: int(Flags.UPDATE_ONLY)}
 
 
+@placed
 def query(
+    where: Where,
     text: Annotated[
         str, typer.Argument(metavar="QUERY", help="WQL: SELECT ..., ASSOCIATORS OF {...} or REFERENCES OF {...}.")
     ],
     check: Annotated[
         bool, typer.Option("--check", help="Do not run it: say whether it is right, and if not, where.")
     ] = False,
-    host: Host = None,
-    user: User = None,
-    password_file: PasswordFile = None,
-    repository: Repository = None,
-    namespace: NamespaceOption = None,
-    timeout: Timeout = 60.0,
+    output_format: FormatOption = Format.TABLE,
     json: Json = False,
 ) -> None:
     """Show what a query selects."""
-    with open_session(host, user, password_file, repository, namespace, timeout) as session:
+
+    def work(session: Session) -> Iterator[Instance]:
         if check:
             session.check_query(text)
-            return
-        with session.query(text) as found:
-            (write_objects_as_json if json else write_objects)(found)
+        else:
+            with session.query(text) as found:
+                yield from found
+
+    if check:
+        everywhere(where, work)
+    else:
+        everywhere(where, work, writer_of(output_format, as_json=json))
 
 
+@placed
 def get(
+    where: Where,
     path: Path,
-    host: Host = None,
-    user: User = None,
-    password_file: PasswordFile = None,
-    repository: Repository = None,
-    namespace: NamespaceOption = None,
-    timeout: Timeout = 60.0,
+    output_format: FormatOption = Format.TABLE,
     json: Json = False,
 ) -> None:
     """Show an instance, or a class (as MOF)."""
-    with open_session(host, user, password_file, repository, namespace, timeout) as session:
-        found = session.get(path)
-        (write_json if json else write_object)(found)
+    form = Format.JSON if json else output_format
+
+    def show(found: Iterator[Found]) -> None:
+        host, first = next(found, (None, None))
+        if first is None:
+            return
+        if host is None and form is Format.TABLE:
+            write_object(first)
+        elif host is None and form is Format.JSON:
+            write_json(first)
+        else:
+            writer_of(form)(chain([(host, first)], found))
+
+    everywhere(where, lambda session: [session.get(path)], show)
 
 
+@placed
 def put(
+    where: Where,
     target: Annotated[
         str | None,
         typer.Argument(metavar="[CLASS|PATH]", help="With --set: what is put.", callback=checked(ObjectPath.parse)),
@@ -105,12 +118,6 @@ def put(
         typer.Option("--set", metavar="NAME=VALUE", help="A property; NAME:=JSON for NULL, arrays and objects."),
     ] = None,
     change: Annotated[Change, typer.Option("--only", help="Whether to create or to change objects.")] = Change.BOTH,
-    host: Host = None,
-    user: User = None,
-    password_file: PasswordFile = None,
-    repository: Repository = None,
-    namespace: NamespaceOption = None,
-    timeout: Timeout = 60.0,
     json: Json = False,
 ) -> None:
     """Create or change objects, and show their paths.
@@ -124,22 +131,48 @@ def put(
     if target is not None and not given:
         raise typer.BadParameter("say what to put into it with --set")
     text = "" if given else sys.stdin.read()
-    with open_session(host, user, password_file, repository, namespace, timeout) as session:
-        if target is not None:
-            changed = _instance_at(session, target)
-            for name, value in values_for(changed.cls, given, session.get_class).items():
-                changed[name] = value
-            objects = [changed]
-        elif text.lstrip()[:1] in ("{", "["):
-            objects = _from_json(session, text)
-        else:
-            if change is not Change.BOTH:
-                raise typer.BadParameter("--only is for JSON and --set; in MOF, write #pragma instanceflags")
-            count = session.compile_mof(text, file="<stdin>")
-            write_json({"count": count}) if json else write(f"{count:,} {'object' if count == 1 else 'objects'}")
+    is_mof = not given and _JSON.match(text) is None
+    if not given and not text.strip():
+        raise typer.BadParameter("stdin is empty: give objects there, or a CLASS or PATH with --set")
+    if is_mof and change is not Change.BOTH:
+        raise typer.BadParameter("--only is for JSON and --set; in MOF, write #pragma instanceflags")
+
+    def work(session: Session) -> Iterator[Any]:
+        if is_mof:
+            yield session.compile_mof(text, file="<stdin>")
             return
-        paths = [str(session.put_instance(instance, flags=_CHANGE_FLAGS[change])) for instance in objects]
-    write_json(paths) if json else write("\n".join(path or "" for path in paths))
+        objects = [_changed(session, target, given)] if target is not None else _from_json(session, text)
+        for instance in objects:
+            yield str(session.put_instance(instance, flags=_CHANGE_FLAGS[change]))
+
+    def show(found: Iterator[tuple[str | None, Any]]) -> None:
+        if is_mof:
+            for host, count in found:
+                write_json(with_host(host, {"count": count})) if json else _say(host, _counted(count))
+        elif json:
+            write_json_array(path if host is None else {HOST: host, "path": path} for host, path in found)
+        else:
+            for host, path in found:
+                _say(host, path)
+
+    everywhere(where, work, show)
+
+
+def _counted(count: int) -> str:
+    return f"{count:,} {'object' if count == 1 else 'objects'}"
+
+
+def _say(host: str | None, what: str) -> None:
+    """One line of one host."""
+    write(what if host is None else f"{host}: {what}")
+
+
+def _changed(session: Session, target: str, given: list[Given]) -> Instance:
+    """What PATH names, or a new instance of CLASS, with the given values."""
+    changed = _instance_at(session, target)
+    for name, value in values_for(changed.cls, given, session.get_class).items():
+        changed[name] = value
+    return changed
 
 
 def _instance_at(session: Session, target: str) -> Instance:
@@ -161,18 +194,14 @@ def _from_json(session: Session, text: str) -> list[Instance]:
     return made
 
 
+@placed
 def delete(
+    where: Where,
     path: Path,
     asynchronous: Annotated[
         bool, typer.Option("--async", help="Have the server call back with the result (DeleteInstanceAsync).")
     ] = False,
     progress: Annotated[bool, typer.Option("--progress", help="Show progress, where the provider reports it.")] = False,
-    host: Host = None,
-    user: User = None,
-    password_file: PasswordFile = None,
-    repository: Repository = None,
-    namespace: NamespaceOption = None,
-    timeout: Timeout = 60.0,
 ) -> None:
     """Delete an instance."""
     options = OperationOptions()
@@ -180,11 +209,13 @@ def delete(
         options["mode"] = CallingMode.ASYNCHRONOUS
     if progress:
         options["callbacks"] = Callbacks(progress=_show_progress)
-    with (
-        open_session(host, user, password_file, repository, namespace, timeout) as session,
-        session.start.delete_instance(path, **options) as operation,
-    ):
-        operation.wait().raise_for_status()
+
+    def work(session: Session) -> Iterator[None]:
+        with session.start.delete_instance(path, **options) as operation:
+            operation.wait().raise_for_status()
+        yield
+
+    everywhere(where, work)
 
 
 def _show_progress(progress: Progress) -> None:
@@ -192,7 +223,9 @@ def _show_progress(progress: Progress) -> None:
     sys.stderr.write(f"{progress.current} of {progress.total}{text}\n")
 
 
+@placed
 def invoke(
+    where: Where,
     path: Path,
     method: Annotated[str, typer.Argument(metavar="METHOD", help="The method's name.")],
     arguments: Annotated[
@@ -203,12 +236,6 @@ def invoke(
             show_default=False,
         ),
     ] = None,
-    host: Host = None,
-    user: User = None,
-    password_file: PasswordFile = None,
-    repository: Repository = None,
-    namespace: NamespaceOption = None,
-    timeout: Timeout = 60.0,
     json: Json = False,
 ) -> None:
     """Call a method of an instance or a class.
@@ -217,12 +244,18 @@ def invoke(
     ReturnValue.
     """
     given = [parse_given(argument) for argument in arguments or ()]
-    with open_session(host, user, password_file, repository, namespace, timeout) as session:
+
+    def work(session: Session) -> Iterator[Mapping[str, Any]]:
         cls = session.get_class(ObjectPath.parse(path).class_name)
         declared = cls.methods[method].in_class if method in cls.methods else None
         if declared is None:
             values: dict[str, Any] = {one.name: one.text for one in given}
         else:
             values = values_for(declared, given, session.get_class)
-        out = session.invoke(path, method, values)
-    (write_json if json else write_values)(out)
+        yield session.invoke(path, method, values)
+
+    def show(found: Iterator[tuple[str | None, Mapping[str, Any]]]) -> None:
+        for host, out in found:
+            (write_json if json else write_values)(with_host(host, out))
+
+    everywhere(where, work, show)

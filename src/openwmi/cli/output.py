@@ -9,7 +9,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from openwmi.causes import Cause
 from openwmi.cim import CimObject, Class, Instance
@@ -18,16 +18,29 @@ from openwmi.errors import printable
 from openwmi.mof import write_mof
 
 __all__ = [
+    "HOST",
+    "Found",
     "cause_lines",
     "clean",
+    "columns_of",
+    "row_of",
+    "with_host",
     "write",
     "write_json",
+    "write_json_array",
     "write_object",
     "write_objects",
     "write_objects_as_json",
+    "write_objects_as_lines",
     "write_table",
     "write_values",
 ]
+
+Found = tuple[str | None, CimObject]
+"""An object, with the host that it comes from if several were asked."""
+
+HOST: Final = "__HOST"
+"""The column, and the key in JSON, of that host."""
 
 _PAGE = 1000
 _WIDEST_TABLE = 10  # columns; with more of them, one property a line reads better
@@ -66,17 +79,34 @@ def write_json(value: Any) -> None:
     write(json.dumps(to_jsonable(value), indent=2))
 
 
-def _to_json(found: CimObject) -> dict[str, Any]:
-    return class_to_json(found) if isinstance(found, Class) else instance_to_json(found)
-
-
-def write_objects_as_json(objects: Iterable[CimObject]) -> None:
-    """A JSON array with an object a line, written as they come."""
+def write_json_array(values: Iterable[Any]) -> None:
+    """A JSON array with a value a line, written as they come."""
     separator = "["
-    for found in objects:
-        sys.stdout.write(f"{separator}\n{json.dumps(_to_json(found))}")
+    for value in values:
+        sys.stdout.write(f"{separator}\n{json.dumps(value)}")
         separator = ","
     write("[]" if separator == "[" else "\n]")
+
+
+def write_objects_as_json(found: Iterable[Found]) -> None:
+    """A JSON array with an object a line."""
+    write_json_array(map(_to_json, found))
+
+
+def write_objects_as_lines(found: Iterable[Found]) -> None:
+    """A JSON object a line, written as they come."""
+    for one in found:
+        write(json.dumps(_to_json(one)))
+
+
+def _to_json(found: Found) -> dict[str, Any]:
+    host, obj = found
+    return with_host(host, class_to_json(obj) if isinstance(obj, Class) else instance_to_json(obj))
+
+
+def with_host(host: str | None, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data with the host that they come from, if several were asked."""
+    return {**data} if host is None else {HOST: host, **data}
 
 
 # -- text
@@ -97,26 +127,44 @@ def write_values(values: Mapping[str, Any]) -> None:
         write(f"{name:<{width}} = {'NULL' if value is None else clean(value)}")
 
 
-def write_objects(objects: Iterable[CimObject]) -> None:
+def write_objects(found: Iterable[Found]) -> None:
     """The result of a query: a table, or blocks where there are many properties, or the names of classes."""
-    rest = iter(objects)
+    rest = iter(found)
     first = list(itertools.islice(rest, _PAGE))
-    instances = [found for found in first if isinstance(found, Instance)]
-    columns = list(dict.fromkeys(name for found in instances for name in found))
-    if len(instances) < len(first):
-        for found in itertools.chain(first, rest):
-            write(found.name if isinstance(found, Class) else str(found.relative_path or found.class_name))
+    columns = columns_of(first)
+    every = itertools.chain(first, rest)
+    if not all(isinstance(obj, Instance) for _, obj in first):
+        for host, obj in every:
+            name = obj.name if isinstance(obj, Class) else obj.relative_path or obj.class_name
+            write(str(name) if host is None else f"{host}: {name}")
     elif len(columns) > _WIDEST_TABLE:
-        for number, found in enumerate(itertools.chain(first, rest)):
+        for number, (host, obj) in enumerate(every):
             if number:
                 write("")
-            write_object(found)
+            if host is not None:
+                write(f"# {host}")
+            write_object(obj)
     elif first:
-        write_table(columns, (_row(found, columns) for found in itertools.chain(first, rest)))
+        write_table(columns, (row_of(one, columns) for one in every))
 
 
-def _row(found: CimObject, columns: Sequence[str]) -> list[Any]:
-    return [found.get(name) if isinstance(found, Instance) else None for name in columns]
+def columns_of(found: Sequence[Found]) -> list[str]:
+    """The names of all properties, first `HOST` if there are several: the same ones in whatever order the objects came.
+
+    A class's properties stand in its own order, and the classes in that of their names.
+    """
+    by_class: dict[str, dict[str, None]] = {}
+    for _, obj in found:
+        if isinstance(obj, Instance):
+            by_class.setdefault(obj.class_name, {}).update(dict.fromkeys(obj))
+    names = dict.fromkeys(itertools.chain.from_iterable(by_class[name] for name in sorted(by_class)))
+    return [*([HOST] if any(host is not None for host, _ in found) else ()), *names]
+
+
+def row_of(found: Found, columns: Sequence[str]) -> list[Any]:
+    """The values of an object in the `columns`; None for what it lacks."""
+    host, obj = found
+    return [host if name == HOST else obj.get(name) if isinstance(obj, Instance) else None for name in columns]
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

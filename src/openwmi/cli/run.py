@@ -8,6 +8,7 @@ import sys
 
 from openwmi.causes import likely_causes
 from openwmi.cli.app import app
+from openwmi.cli.fanout import HostsFailed
 from openwmi.cli.output import cause_lines, clean
 from openwmi.errors import Error, WbemError
 from openwmi.mof import MofError, MofErrors
@@ -53,6 +54,8 @@ def _sentence(error: Exception) -> str:
         return str(error)  # one place a paragraph, with the line and a caret
     if isinstance(error, WqlError) and error.text:
         return f"openwmi: {' '.join(error.message.split())}\n{error.excerpt}"
+    if isinstance(error, HostsFailed):
+        return "\n".join([*(f"{host}: {_sentence(why)}" for host, why in error.failures), f"openwmi: {error}"])
     if isinstance(error, Error):
         first = "openwmi: " + " ".join(str(error).split())
         return "\n".join([first, *_extended(error), *cause_lines(likely_causes(error))])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from openwmi.cli.locations import repository_file
 from openwmi.cli.passwords import known_password
 from openwmi.client.sync import Session, connect
-from openwmi.client.urls import parse_url
+from openwmi.client.urls import Target, parse_url
 from openwmi.errors import ConfigurationError, RepositoryInUse, SyntaxProblem
 
 __all__ = [
@@ -20,12 +22,15 @@ __all__ = [
     "Json",
     "NamespaceOption",
     "PasswordFile",
+    "Place",
     "Repository",
     "Timeout",
     "User",
+    "Where",
     "checked",
     "explaining",
     "open_session",
+    "placed",
 ]
 
 
@@ -70,6 +75,17 @@ NamespaceOption = Annotated[
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds that the operation may take.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
+_TIMEOUT: Final = 60.0  # seconds
+
+
+def _check_hosts(value: str) -> None:
+    for url in _urls(value):
+        parse_url(url)
+
+
+def _urls(value: str) -> list[str]:
+    return [url for url in map(str.strip, value.split(",")) if url]
+
 
 @contextmanager
 def explaining() -> Iterator[None]:
@@ -82,23 +98,163 @@ def explaining() -> Iterator[None]:
         ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place in which a command works: a server's namespace, or a repository's in this process."""
+
+    url: str
+    user: str | None
+    password: str | None = field(repr=False)
+    namespace: str | None
+    timeout: float
+
+    @property
+    def name(self) -> str:
+        """What people call it: the host, with its port if that is not 135."""
+        target = parse_url(self.url)
+        if target.scheme == "local":
+            return self.url
+        return target.host if target.port == Target(target.scheme).port else f"{target.host}:{target.port}"
+
+    def open(self) -> Session:
+        """A session there."""
+        with explaining():
+            return connect(
+                self.url, user=self.user, password=self.password, namespace=self.namespace, timeout=self.timeout
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a command works. Its fields are options, which `placed` gives to a command."""
+
+    host: Annotated[
+        str | None,
+        typer.Option(
+            "--host",
+            metavar="URL,...",
+            help="The servers, as dcom://user@host:port or names alone. Without: a repository in this process.",
+            callback=checked(_check_hosts),
+            show_default=False,
+        ),
+    ] = None
+    hosts: Annotated[
+        Path | None, typer.Option("--hosts", metavar="FILE", help="More servers: a file with one a line.")
+    ] = None
+    parallel: Annotated[int, typer.Option("--parallel", min=1, max=256, help="How many of them at a time.")] = 16
+    profile: Annotated[str | None, typer.Option("--profile", "-p", help="Options from the user's config.toml.")] = None
+    user: User = None
+    password_file: PasswordFile = None
+    repository: Repository = None
+    namespace: NamespaceOption = None
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0.1, help="Seconds that it may take.", show_default="60")
+    ] = None
+
+    def places(self) -> list[Place]:
+        """The places, each once. Passwords are asked for here, once for each user."""
+        where = self._with_profile()
+        urls = [*_urls(where.host or ""), *(_listed(where.hosts) if where.hosts else ())]
+        if urls and where.repository is not None:
+            raise typer.BadParameter("--repository is for this process, so not with --host")
+        if not urls:
+            urls = [f"local:{repository_file(where.repository)}"]
+        passwords: dict[str, str] = {}
+        timeout = where.timeout or _TIMEOUT
+        return [
+            Place(url, where.user, where._password(url, passwords), where.namespace, timeout)
+            for url in dict.fromkeys(urls)
+        ]
+
+    def in_namespace(self, name: str) -> Where:
+        """These options, with `name` for the namespace if they do not say one."""
+        where = self._with_profile()
+        return replace(where, profile=None, namespace=where.namespace or name)
+
+    def _with_profile(self) -> Where:
+        """These options, completed by those of the profile."""
+        if self.profile is None:
+            return self
+        from openwmi.cli.profiles import load_profile
+
+        known = load_profile(self.profile).model_dump(exclude_none=True)
+        url = known.pop("url", None)
+        if url is not None and (self.host, self.hosts, self.repository) == (None, None, None):
+            known["host"] = url
+        return replace(self, **{name: value for name, value in known.items() if getattr(self, name) is None})
+
+    def _password(self, url: str, known: dict[str, str]) -> str | None:
+        """The password for a place, asked for unless it is `known` for its user; None where there is nobody to ask."""
+        target = parse_url(url)
+        if target.scheme == "local":
+            return None
+        user = self.user or target.user
+        if not user:
+            raise typer.BadParameter(f"{url} names no user: write dcom://user@host, or use --user")
+        if user not in known:
+            known[user] = known_password(user, self.password_file)
+        return known[user]
+
+    def open(self) -> Session:
+        """A session in the one place."""
+        places = self.places()
+        if len(places) != 1:
+            raise typer.BadParameter("this command works on one host at a time")
+        return places[0].open()
+
+
+def _listed(path: Path) -> list[str]:
+    """The URLs in a file: one a line; a # begins a remark."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path}: is not UTF-8") from None
+    urls = []
+    for number, line in enumerate(lines, 1):
+        url = line.partition("#")[0].strip()
+        if url:
+            try:
+                parse_url(url)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{path}:{number}: {error}") from None
+            urls.append(url)
+    return urls
+
+
+def placed(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of `Where`, whose first parameter takes what they say."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    options = list(inspect.signature(Where, eval_str=True).parameters.values())
+
+    def run(**given: Any) -> None:
+        where = Where(**{option.name: given.pop(option.name) for option in options})
+        command(where, **given)
+
+    # What typer reads.
+    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *options)]
+    vars(run)["__signature__"] = inspect.Signature(parameters)
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    return run
+
+
 def open_session(
     host: str | None,
     user: str | None,
     password_file: Path | None,
     repository: str | None,
     namespace: str | None,
-    timeout: float = 60.0,
+    timeout: float = _TIMEOUT,
 ) -> Session:
-    """The session that the options mean."""
-    if host is None:
-        with explaining():
-            return connect(f"local:{repository_file(repository)}", namespace=namespace, timeout=timeout)
-    if repository is not None:
-        raise typer.BadParameter("--repository is for this process, so not with --host")
-    who = user or parse_url(host).user
-    if parse_url(host).scheme == "local":
-        return connect(host, namespace=namespace, timeout=timeout)
-    if not who:
-        raise typer.BadParameter("--host names no user: write dcom://user@host, or use --user")
-    return connect(host, user=user, password=known_password(who, password_file), namespace=namespace, timeout=timeout)
+    """The session that the options of a command on one host mean."""
+    where = Where(
+        host=host,
+        user=user,
+        password_file=password_file,
+        repository=repository,
+        namespace=namespace,
+        timeout=timeout,
+    )
+    return where.open()

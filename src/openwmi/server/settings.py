@@ -16,14 +16,12 @@ to the file's own folder.
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from openwmi.errors import ConfigurationError
 from openwmi.manager.limits import Limits
@@ -35,11 +33,11 @@ from openwmi.rpc import ConnectionLimits
 from openwmi.security.accounts import Accounts
 from openwmi.server.callbacks import CallbackSecurity
 from openwmi.server.server import EXPORTER_PORT, RPC_PORT, Server
+from openwmi.tomlfiles import read_toml, validated
 from openwmi.wmi.sinks import SINK_TIMER
 
 __all__ = ["Settings"]
 
-_MAX_FILE: Final = 1 << 20  # octets
 _FILES: Final = ("repository", "accounts", "backups", "ready_file")
 _IN_MEMORY: Final = ":memory:"
 
@@ -100,17 +98,12 @@ class Settings(BaseModel):
     @classmethod
     def load(cls, path: Path) -> Settings:
         """The settings in a TOML file. `ConfigurationError` names the file and every key that will not do."""
-        document = _read(path)
+        document = read_toml(path)
         for name in _FILES:
             value = document.get(name)
             if isinstance(value, str) and value != _IN_MEMORY:
                 document[name] = str(path.parent / value)
-        try:
-            # By way of JSON, whose strict mode takes text for a path and a list for a tuple, but no text for a number.
-            return cls.model_validate_json(json.dumps(document, default=str), strict=True)
-        except ValidationError as error:
-            problems = "; ".join(f"{_key(item['loc'])}: {_problem(item)}" for item in error.errors())
-            raise ConfigurationError(f"{path}: {problems}") from None
+        return validated(cls, document, str(path))
 
     def server(self, repository: Path | None, accounts: Accounts) -> Server:
         """The server that they describe, with the repository in that file, or in memory for None.
@@ -145,28 +138,3 @@ class Settings(BaseModel):
             if name not in known:
                 raise ConfigurationError(f"providers: there is no {name}; there are {', '.join(known)}")
         return tuple(known[name] for name in self.providers)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(_MAX_FILE + 1)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(data) > _MAX_FILE:
-        raise ConfigurationError(f"{path}: is larger than {_MAX_FILE:,} bytes")
-    try:
-        return tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigurationError(f"{path}: is not TOML: {error}") from None
-
-
-def _key(location: tuple[str | int, ...]) -> str:
-    return ".".join(map(str, location))
-
-
-def _problem(item: Any) -> str:
-    if item["type"] == "extra_forbidden":
-        return f"there is no such key; there are {', '.join(Settings.model_fields)}"
-    text: str = item["msg"]
-    return text.removeprefix("Value error, ")[:1].lower() + text.removeprefix("Value error, ")[1:]

@@ -1,0 +1,147 @@
+"""The forms in which objects are written: for people, for programs, and for Parquet's readers.
+
+A table's columns are those of the first thousand objects, so that it can be written as it comes. CSV and Parquet are
+for programs, which want all columns: they are written once everything is there.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import typer
+
+from openwmi.cim import INTEGER_RANGES, CimType, Instance
+from openwmi.cim.json import to_jsonable
+from openwmi.cli.output import (
+    HOST,
+    Found,
+    columns_of,
+    row_of,
+    write_objects,
+    write_objects_as_json,
+    write_objects_as_lines,
+)
+from openwmi.errors import ConfigurationError
+from openwmi.mof import write_mof
+
+__all__ = ["Format", "FormatOption", "writer_of"]
+
+
+class Format(StrEnum):
+    """The forms."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    MOF = "mof"
+    PARQUET = "parquet"
+
+
+FormatOption = Annotated[
+    Format, typer.Option("--format", "-f", help="How to write what is found: jsonl has an object a line.")
+]
+
+
+def writer_of(form: Format, *, as_json: bool = False) -> Callable[[Iterable[Found]], None]:
+    """What writes objects to stdout in a form; `as_json` is the option ``--json``, which is short for one."""
+    return _WRITERS[Format.JSON if as_json else form]
+
+
+def _write_mof(found: Iterable[Found]) -> None:
+    last = None
+    for host, obj in found:
+        if host != last:
+            sys.stdout.write(f"// {host}\n")
+            last = host
+        sys.stdout.write(write_mof(obj))
+
+
+def _write_csv(found: Iterable[Found]) -> None:
+    """RFC 4180, with the names first; NULL is an empty field, and an array or an embedded object is JSON."""
+    every = _instances(found)
+    columns = columns_of(every)
+    if columns:
+        writer = csv.writer(sys.stdout, lineterminator="\r\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(value) for value in row_of(one, columns)] for one in every)
+
+
+def _instances(found: Iterable[Found]) -> list[Found]:
+    every = list(found)
+    if not all(isinstance(obj, Instance) for _, obj in every):
+        raise ConfigurationError("classes have no columns: use --format mof or json for them")
+    return every
+
+
+def _cell(value: Any) -> str | None:
+    """A value as text that a program can read again."""
+    if value is None:
+        return None
+    plain = to_jsonable(value)
+    return plain if isinstance(plain, str) else json.dumps(plain)
+
+
+def _write_parquet(found: Iterable[Found]) -> None:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ConfigurationError("Parquet needs pyarrow: pip install openwmi[parquet]") from None
+    if sys.stdout.isatty():
+        raise ConfigurationError("Parquet is nothing for a terminal: write it to a file with > FILE")
+    every = _instances(found)
+    arrays = {}
+    for name in columns_of(every):
+        values = [row_of(one, (name,))[0] for one in every]
+        arrays[name] = _arrow_array(values, _column_type(name, every))
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(arrays), buffer)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(buffer.getvalue())
+
+
+_ARROW_NAMES: Final = {
+    **{number: number.text.replace("sint", "int") for number in INTEGER_RANGES},
+    CimType.REAL32: "float32",
+    CimType.REAL64: "float64",
+    CimType.BOOLEAN: "bool",
+}
+"""The types that Arrow has too. Others are text, as they are in CSV."""
+
+
+def _column_type(name: str, found: Iterable[Found]) -> str:
+    """Arrow's name for the type of a column; text, if the classes have it with different ones or as an array."""
+    declared = {
+        (obj.cls.properties[name].type, obj.cls.properties[name].is_array)
+        for _, obj in found
+        if isinstance(obj, Instance) and name in obj.cls.properties
+    }
+    if name == HOST or len(declared) != 1:
+        return "string"
+    [(type_, is_array)] = declared
+    return "string" if is_array else _ARROW_NAMES.get(type_, "string")
+
+
+def _arrow_array(values: list[Any], type_name: str) -> Any:
+    import pyarrow
+
+    if type_name == "string":
+        values = [_cell(value) for value in values]
+    return pyarrow.array(values, type=pyarrow.type_for_alias(type_name))
+
+
+_WRITERS: Final[dict[Format, Callable[[Iterable[Found]], None]]] = {
+    Format.TABLE: write_objects,
+    Format.JSON: write_objects_as_json,
+    Format.JSONL: write_objects_as_lines,
+    Format.CSV: _write_csv,
+    Format.MOF: _write_mof,
+    Format.PARQUET: _write_parquet,
+}
