@@ -87,11 +87,13 @@ def test_usage(run: Run, arguments: tuple[str, ...]) -> None:
     ],
 )  # fmt: skip
 def test_checking_a_query_that_is_wrong(here: Run, query: str, message: str, line: str, caret: int) -> None:
-    done = here("query", "--check", query)
-    assert (done.status, done.out) == (1, "")
-    first, shown, mark = done.err.splitlines()
-    assert message in first
-    assert (shown, mark) == (line, " " * caret + "^")
+    for options in (("--check",), ()):
+        done = here("query", *options, query)
+        assert (done.status, done.out) == (1, "")
+        if options or "WBEM_E_INVALID_QUERY" in done.err:
+            first, shown, mark = done.err.splitlines()
+            assert message in first
+            assert (shown, mark) == (line, " " * caret + "^")
 
 
 def test_checking_a_query_does_not_run_it(here: Run) -> None:
@@ -176,10 +178,9 @@ def test_put_only(here: Run, only: str, name: str, code: str) -> None:
 def test_failures_have_their_code_in_the_first_line(here: Run, arguments: tuple[str, ...], code: str) -> None:
     done = here(*arguments)
     assert (done.status, done.out) == (1, "")
-    first, *rest = done.err.splitlines()
+    first = done.err.splitlines()[0]
     assert first.startswith("openwmi: ")
     assert code in first
-    assert all(line.startswith("  ") for line in rest)
 
 
 def test_the_servers_own_account(here: Run) -> None:

@@ -88,17 +88,20 @@ class TestPasswords:
 def test_settings_from_a_file(serve: Serve, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the command line says goes before what the file says."""
     config = tmp_path / "openwmi.toml"
-    config.write_text('rpc_port = 1\nbackups = "."\n')
-    served = serve("--config", config)
+    config.write_text('rpc_port = 1\nbackups = "."\nadvertise = ["one.example"]\n')
+    served = serve("--config", config, "--advertise", "two.example", "--activation-minimum", "connect")
     monkeypatch.setenv("OPENWMI_PASSWORD", PASSWORD)
     assert run("repository", "backup", "--host", served.url, "x.bak").status == 0
     assert (tmp_path / "x.bak").exists()
+    told = run("diagnose", served.url).out
+    assert "two.example" in told
+    assert "one.example" not in told
 
 
 def test_no_help_is_cut_short(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command's one line fits on a narrow terminal."""
     monkeypatch.setenv("COLUMNS", "80")
-    for group in ((), ("mof",), ("repository",), ("security",), ("account",)):
+    for group in ((), ("class",), ("mof",), ("repository",), ("security",), ("account",)):
         lines = run(*group, "--help").out.partition("Commands:")[2].splitlines()
         assert lines
         assert not [line for line in lines if line.endswith("...")]
@@ -138,6 +141,13 @@ class TestRefusals:
         status, line = self.serve("--config", config)
         assert status == 1
         assert line == f"openwmi: {config}: limits: requests is 0, and must be above 0"
+
+    def test_a_keytab_that_is_not_there(self, tmp_path: Path) -> None:
+        pytest.importorskip("gssapi")
+        options = ("--accounts", self.accounts(tmp_path), "--repository", ":memory:", "--rpc-port", 0)
+        status, line = self.serve(*options, "--keytab", tmp_path / "none.keytab")
+        assert status == 1
+        assert "none.keytab cannot be read" in line
 
     def test_repository_in_use(self, serve: Serve) -> None:
         served = serve()

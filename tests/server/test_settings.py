@@ -10,6 +10,7 @@ from openwmi.errors import ConfigurationError
 from openwmi.manager.limits import Limits
 from openwmi.providers.host import HostComputerSystem
 from openwmi.security.accounts import Accounts
+from openwmi.security.context import AuthenticationLevel
 from openwmi.server.callbacks import CallbackSecurity
 from openwmi.server.settings import Settings
 
@@ -35,6 +36,8 @@ def test_everything(tmp_path: Path) -> None:
         rpc_port = 0
         exporter_port = 0
         advertise = ["wmi.example"]
+        activation_minimum = "connect"
+        keytab = "host.keytab"
         repository = "wmi.db"
         accounts = "/etc/openwmi/accounts.json"
         backups = "backups"
@@ -54,7 +57,9 @@ def test_everything(tmp_path: Path) -> None:
     )
     assert settings.repository == str(tmp_path / "wmi.db")
     assert settings.accounts == Path("/etc/openwmi/accounts.json")
-    server = settings.server(None, Accounts())
+    assert settings.activation_minimum is AuthenticationLevel.CONNECT
+    assert settings.keytab == tmp_path / "host.keytab"
+    server = settings.model_copy(update={"keytab": None}).server(None, Accounts())
     assert server.manager.limits == Limits(requests=7, pause=60.0, provider_deadline=1.5)
     assert server.manager.backup.folder == tmp_path / "backups"
     assert server._host._limits is settings.connections
@@ -72,6 +77,7 @@ def test_everything(tmp_path: Path) -> None:
         ("zzz = 1", "zzz: there is no such key; there are listen, "),
         ('rpc_port = "135"', "rpc_port: input should be a valid integer"),
         ("rpc_port = 65536", "rpc_port: input should be less than or equal to 65535"),
+        ('activation_minimum = "most"', "activation_minimum: there is no level most; there are none, connect, "),
         ("sink_timer = 0", "sink_timer: input should be greater than 0"),
         ("backups = 5", "backups: "),
         ("limits = 5", "limits: "),

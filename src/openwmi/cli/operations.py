@@ -33,6 +33,7 @@ from openwmi.cli.values import Given, parse_given, read_json, values_for
 from openwmi.client.callbacks import Callbacks
 from openwmi.client.options import OperationOptions
 from openwmi.client.sync import Session
+from openwmi.errors import InvalidQuery
 
 __all__ = ["delete", "get", "invoke", "put", "query"]
 
@@ -72,9 +73,14 @@ def query(
     def work(session: Session) -> Iterator[Instance]:
         if check:
             session.check_query(text)
-        else:
+            return
+        try:
             with session.query(text) as found:
                 yield from found
+        except InvalidQuery:
+            # What a server refuses can often be shown in the text, which the code alone cannot.
+            session.check_query(text)
+            raise
 
     if check:
         everywhere(where, work)

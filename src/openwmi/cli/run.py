@@ -10,7 +10,7 @@ from openwmi.causes import likely_causes
 from openwmi.cli.app import app
 from openwmi.cli.fanout import HostsFailed
 from openwmi.cli.output import cause_lines, clean
-from openwmi.errors import Error, WbemError
+from openwmi.errors import Error, InvalidQuery, WbemError
 from openwmi.mof import MofError, MofErrors
 from openwmi.wql import WqlError
 
@@ -53,7 +53,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, MofError | MofErrors):
         return str(error)  # one place a paragraph, with the line and a caret
     if isinstance(error, WqlError) and error.text:
-        return f"openwmi: {' '.join(error.message.split())}\n{error.excerpt}"
+        return f"openwmi: {InvalidQuery(' '.join(error.message.split()))}\n{error.excerpt}"
     if isinstance(error, HostsFailed):
         return "\n".join([*(f"{host}: {_sentence(why)}" for host, why in error.failures), f"openwmi: {error}"])
     if isinstance(error, Error):

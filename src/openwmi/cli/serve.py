@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -59,6 +59,17 @@ def serve(
     exporter_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Where objects are; 0: a free one.", show_default="13500")
     ] = None,
+    advertise: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A further name or address of this machine for clients. May be repeated."),
+    ] = None,
+    activation_minimum: Annotated[
+        Literal["connect", "call", "packet", "integrity", "privacy"] | None,
+        typer.Option(help="The protection that old clients' activation needs.", show_default="integrity"),
+    ] = None,
+    keytab: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="This server's Kerberos keys: lets users of its realm log on.")
+    ] = None,
     repository: Annotated[
         str | None,
         typer.Option(metavar="PATH|:memory:", help="Where objects are kept, if not in this user's own file."),
@@ -89,6 +100,7 @@ def serve(
     ] = None,
 ) -> None:
     """Run the server. SIGTERM or Ctrl-C stops it."""
+    from openwmi.security.context import AuthenticationLevel
     from openwmi.server.settings import Settings
 
     settings = Settings() if config is None else Settings.load(config)
@@ -96,6 +108,9 @@ def serve(
         "listen": listen,
         "rpc_port": rpc_port,
         "exporter_port": exporter_port,
+        "advertise": None if advertise is None else tuple(advertise),
+        "activation_minimum": None if activation_minimum is None else AuthenticationLevel[activation_minimum.upper()],
+        "keytab": keytab,
         "repository": repository,
         "accounts": accounts,
         "backups": backups,

@@ -31,6 +31,7 @@ from openwmi.providers.host import HOST_PROVIDERS
 from openwmi.repository import MemoryStore, SqliteStore
 from openwmi.rpc import ConnectionLimits
 from openwmi.security.accounts import Accounts
+from openwmi.security.context import AuthenticationLevel
 from openwmi.server.callbacks import CallbackSecurity
 from openwmi.server.server import EXPORTER_PORT, RPC_PORT, Server
 from openwmi.tomlfiles import read_toml, validated
@@ -38,7 +39,7 @@ from openwmi.wmi.sinks import SINK_TIMER
 
 __all__ = ["Settings"]
 
-_FILES: Final = ("repository", "accounts", "backups", "ready_file")
+_FILES: Final = ("repository", "accounts", "backups", "keytab", "ready_file")
 _IN_MEMORY: Final = ":memory:"
 
 
@@ -64,6 +65,15 @@ def _above_zero(limits: Any) -> Any:
     return limits
 
 
+def _level(name: Any) -> Any:
+    """The authentication level of that name, in small letters."""
+    names = {level.name.lower(): level for level in AuthenticationLevel}
+    if name not in names:
+        raise ValueError(f"there is no level {name}; there are {', '.join(names)}")
+    return names[name]
+
+
+_Level = Annotated[AuthenticationLevel, BeforeValidator(_level)]
 _Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
@@ -80,6 +90,8 @@ class Settings(BaseModel):
     rpc_port: _Port = RPC_PORT
     exporter_port: _Port = EXPORTER_PORT
     advertise: tuple[str, ...] = ()
+    activation_minimum: _Level | None = None
+    keytab: Path | None = None
     repository: str | None = None
     accounts: Path | None = None
     backups: Path | None = None
@@ -125,6 +137,8 @@ class Settings(BaseModel):
             sink_timer=self.sink_timer,
             callbacks=self.callbacks,
             advertise=self.advertise,
+            activation_minimum=self.activation_minimum,
+            keytab=self.keytab,
             backups=self.backups,
             recovery=None if repository is None else RecoveryList.beside(repository),
         )
