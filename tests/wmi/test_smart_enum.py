@@ -282,7 +282,7 @@ async def test_a_lost_packet_spoils_nothing_that_comes_later() -> None:
 
         async def lost(*args: Any, **values: Any) -> dict[str, Any]:
             await answer(*args, **values)
-            raise ConnectionLost("cut", stage="call")
+            raise ConnectionLost("cut")
 
         smart.next = lost  # type: ignore[method-assign]
         with pytest.raises(ConnectionLost):
@@ -321,7 +321,7 @@ async def test_a_cancelled_start_gives_the_enumerator_back() -> None:
         exported = len(loop.server.exporter)
 
         def cut(invoked: Invoked) -> ConnectionLost | None:
-            return ConnectionLost("cut", stage="call") if invoked.method == "RemQueryInterface" else None
+            return ConnectionLost("cut") if invoked.method == "RemQueryInterface" else None
 
         loop.transport.broken = cut
         with pytest.raises(ConnectionLost):

@@ -1,7 +1,8 @@
 """The forms in which objects are written: for people, for programs, and for Parquet's readers.
 
-A table's columns are those of the first thousand objects, so that it can be written as it comes. CSV and Parquet are
-for programs, which want all columns: they are written once everything is there.
+A table's columns are those of the first thousand objects, so that it can be written as it comes. CSV and Parquet (whose
+types are those of `openwmi.client.tables`) are for programs, which want all columns: they are written once everything
+is there.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from openwmi.cim import INTEGER_RANGES, CimType, Instance
+from openwmi.cim import Instance
 from openwmi.cim.json import to_jsonable
 from openwmi.cli.output import (
     HOST,
@@ -89,52 +90,21 @@ def _cell(value: Any) -> str | None:
 
 
 def _write_parquet(found: Iterable[Found]) -> None:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise ConfigurationError("Parquet needs pyarrow: pip install openwmi[parquet]") from None
     if sys.stdout.isatty():
         raise ConfigurationError("Parquet is nothing for a terminal: write it to a file with > FILE")
+    from openwmi.client.tables import table
+
     every = _instances(found)
-    arrays = {}
-    for name in columns_of(every):
-        values = [row_of(one, (name,))[0] for one in every]
-        arrays[name] = _arrow_array(values, _column_type(name, every))
+    made = table(obj for _, obj in every)
+    columns = columns_of(every)
+    if HOST in columns:
+        made = made.append_column(HOST, [[host for host, _ in every]])
+    import pyarrow.parquet  # `table` has said what to do where it is missing
+
     buffer = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table(arrays), buffer)
+    pyarrow.parquet.write_table(made.select(columns), buffer)
     sys.stdout.flush()
     sys.stdout.buffer.write(buffer.getvalue())
-
-
-_ARROW_NAMES: Final = {
-    **{number: number.text.replace("sint", "int") for number in INTEGER_RANGES},
-    CimType.REAL32: "float32",
-    CimType.REAL64: "float64",
-    CimType.BOOLEAN: "bool",
-}
-"""The types that Arrow has too. Others are text, as they are in CSV."""
-
-
-def _column_type(name: str, found: Iterable[Found]) -> str:
-    """Arrow's name for the type of a column; text, if the classes have it with different ones or as an array."""
-    declared = {
-        (obj.cls.properties[name].type, obj.cls.properties[name].is_array)
-        for _, obj in found
-        if isinstance(obj, Instance) and name in obj.cls.properties
-    }
-    if name == HOST or len(declared) != 1:
-        return "string"
-    [(type_, is_array)] = declared
-    return "string" if is_array else _ARROW_NAMES.get(type_, "string")
-
-
-def _arrow_array(values: list[Any], type_name: str) -> Any:
-    import pyarrow
-
-    if type_name == "string":
-        values = [_cell(value) for value in values]
-    return pyarrow.array(values, type=pyarrow.type_for_alias(type_name))
 
 
 _WRITERS: Final[dict[Format, Callable[[Iterable[Found]], None]]] = {
