@@ -17,6 +17,7 @@ from openwmi.cli.provider import app as provider
 from openwmi.cli.repository import app as repository
 from openwmi.cli.security import app as security
 from openwmi.cli.serve import serve
+from openwmi.cli.shell import shell
 
 __all__ = ["app"]
 
@@ -24,7 +25,6 @@ app = typer.Typer(
     name="openwmi",
     help="Windows Management Instrumentation for every platform.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -46,7 +46,7 @@ def _options(
     """Windows Management Instrumentation for every platform."""
 
 
-for command in (serve, query, get, ls, put, delete, invoke, associators, namespaces, diagnose):
+for command in (serve, query, get, ls, put, delete, invoke, associators, namespaces, diagnose, shell):
     app.command()(command)
 app.add_typer(account, name="account")
 app.add_typer(classes, name="class")

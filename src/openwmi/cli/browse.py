@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from openwmi.cim import CimObject, Class, Instance, fold
+from openwmi.cli.completion import complete_class, keep
 from openwmi.cli.fanout import everywhere
 from openwmi.cli.formats import Format, FormatOption, writer_of
 from openwmi.cli.operations import Path
@@ -19,7 +20,10 @@ __all__ = ["app", "associators", "ls", "namespaces"]
 
 app = typer.Typer(help="Classes: list, show, delete.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of a class.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The name of a class.", show_default=False, autocompletion=complete_class),
+]
 
 
 def _classes(session: Session, superclass: str = "") -> list[Class]:
@@ -32,7 +36,10 @@ def _classes(session: Session, superclass: str = "") -> list[Class]:
 def ls(
     where: Where,
     class_name: Annotated[
-        str | None, typer.Argument(metavar="[CLASS]", help="Its instances instead.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[CLASS]", help="Its instances instead.", show_default=False, autocompletion=complete_class
+        ),
     ] = None,
     output_format: FormatOption = Format.TABLE,
     json: Json = False,
@@ -41,7 +48,9 @@ def ls(
 
     def work(session: Session) -> Iterator[CimObject]:
         if class_name is None:
-            yield from _classes(session)
+            classes = _classes(session)
+            keep(where, [cls.name for cls in classes])
+            yield from classes
         else:
             with session.enumerate_instances(class_name) as found:
                 yield from found

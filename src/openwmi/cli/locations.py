@@ -26,8 +26,8 @@ def config_file() -> Path:
 
 
 def history_file() -> Path:
-    """What was typed at the shell's prompt. Its folder is made if it is not there."""
-    return Path(_DIRECTORIES.user_state_path) / "history"
+    """What was typed at the shell's prompt."""
+    return Path(_DIRECTORIES.user_state_dir) / "history"
 
 
 def classes_file() -> Path:

@@ -1,0 +1,39 @@
+"""What people are told about an error."""
+
+from __future__ import annotations
+
+from openwmi.causes import likely_causes
+from openwmi.cli.fanout import HostsFailed
+from openwmi.cli.output import cause_lines, clean
+from openwmi.errors import Error, InvalidQuery, WbemError
+from openwmi.mof import MofError, MofErrors
+from openwmi.wql import WqlError
+
+__all__ = ["told"]
+
+
+def told(error: Exception) -> str:
+    """One clear sentence; below it, indented, what the server adds and what is likely behind it."""
+    if isinstance(error, MofError | MofErrors):
+        return str(error)  # one place a paragraph, with the line and a caret
+    if isinstance(error, WqlError) and error.text:
+        return f"openwmi: {InvalidQuery(' '.join(error.message.split()))}\n{error.excerpt}"
+    if isinstance(error, HostsFailed):
+        return "\n".join([*(f"{host}: {told(why)}" for host, why in error.failures), f"openwmi: {error}"])
+    if isinstance(error, Error):
+        first = "openwmi: " + " ".join(str(error).split())
+        return "\n".join([first, *_extended(error), *cause_lines(likely_causes(error))])
+    what = " ".join(str(error).split())
+    return (
+        f"openwmi: unexpected {type(error).__name__}{': ' + what if what else ''};"
+        " this is a mistake in openwmi: run it with OPENWMI_DEBUG=1 to see where"
+    )
+
+
+def _extended(error: Error) -> list[str]:
+    """What the server's `__ExtendedStatus` says beside what the error does, in one line; none if it sent none."""
+    if not isinstance(error, WbemError) or error.extended is None:
+        return []
+    known = {name: error.extended.get(name) for name in ("Operation", "ParameterInfo", "ProviderName", "Description")}
+    texts = [f"{name} {clean(value)}" for name, value in known.items() if value and value != error.detail]
+    return [f"  The server says: {', '.join(texts)}."] if texts else []
