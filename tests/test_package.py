@@ -37,8 +37,9 @@ def test_lazy_names_are_those_that_type_checkers_see() -> None:
     assert {*seen, "aio", "__version__"} == set(openwmi.__all__)
 
 
-def test_every_exception_is_there() -> None:
-    assert set(openwmi.errors.__all__) <= set(openwmi.__all__)
+def test_every_exception_is_there_with_its_stages() -> None:
+    exceptions = {name for name in openwmi.errors.__all__ if isinstance(getattr(openwmi.errors, name), type)}
+    assert exceptions <= set(openwmi.__all__)
 
 
 def test_unknown_name() -> None:

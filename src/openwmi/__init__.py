@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from openwmi.errors import RepositoryDamaged as RepositoryDamaged
     from openwmi.errors import RepositoryInUse as RepositoryInUse
     from openwmi.errors import RpcFault as RpcFault
+    from openwmi.errors import Stage as Stage
     from openwmi.errors import SyntaxProblem as SyntaxProblem
     from openwmi.errors import TransportError as TransportError
     from openwmi.errors import WbemError as WbemError
@@ -96,6 +97,7 @@ _HOME: Final = {
     "Server": "openwmi.server",
     "Session": "openwmi.client.sync",
     "SqliteStore": "openwmi.repository",
+    "Stage": "openwmi.errors",
     "SyntaxProblem": "openwmi.errors",
     "TransportError": "openwmi.errors",
     "WbemError": "openwmi.errors",
@@ -140,6 +142,7 @@ __all__ = [
     "Server",
     "Session",
     "SqliteStore",
+    "Stage",
     "SyntaxProblem",
     "TransportError",
     "WbemError",

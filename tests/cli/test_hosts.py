@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -142,3 +143,19 @@ class TestProfiles:
         assert str(config) in done.err
         assert says in done.err
         assert "secret" not in done.err
+
+
+def test_progress_on_a_terminal(run: Run, three: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many hosts are done is shown on stderr, and what is found on stdout stays what it is."""
+    plain = run("query", "--host", ",".join(three[:2]), "-f", "jsonl", QUERY)
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    watched = run("query", "--host", ",".join(three[:2]), "-f", "jsonl", QUERY)
+    assert sorted(watched.out.splitlines()) == sorted(plain.out.splitlines())
+    assert "hosts" in terminal.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True

@@ -141,6 +141,8 @@ def _progress(total: int) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    # What is written to the same terminal is to stand above the bar; what goes into a file is no business of the bar's.
+    with Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty(), redirect_stderr=False) as bar:
         task = bar.add_task("hosts", total=total)
         yield lambda: bar.advance(task)
