@@ -34,7 +34,7 @@ _PATIENCE: Final = 5.0  # seconds for the names of the classes, which are only a
 
 @placed
 def shell(where: Where, output_format: FormatOption = Format.TABLE) -> None:
-    """Ask for queries, one after another, and show what they select.
+    """Answer queries as they are typed, one after another.
 
     Beside WQL: use NAMESPACE, show CLASS, exit. Lines that fail do not end it; the exit status is 1 if it was no
     terminal that they came from.
