@@ -12,7 +12,7 @@ from openwmi.client.dcom import Credentials
 from openwmi.dcom.bindings import Endpoint
 from openwmi.dcom.importer import Reach
 from openwmi.dcom.peer import Caller
-from openwmi.errors import AuthenticationError, ConnectError, DeadlineExceeded, Error, RpcFault
+from openwmi.errors import AuthenticationError, ConnectError, DeadlineExceeded, Error, RpcFault, Stage
 from openwmi.rpc.interface import Interface
 from openwmi.security.accounts import Accounts
 from openwmi.security.context import AuthenticationLevel as Level
@@ -86,7 +86,7 @@ async def test_the_next_way_for_a_peer_that_does_not_believe_the_first(error: Er
 
 
 @pytest.mark.parametrize(
-    "error", [ConnectError("no", stage="connect"), DeadlineExceeded("late"), RpcFault(HResult.RPC_E_DISCONNECTED)]
+    "error", [ConnectError("no", stage=Stage.CONNECT), DeadlineExceeded("late"), RpcFault(HResult.RPC_E_DISCONNECTED)]
 )
 async def test_no_other_way_for_another_failure(error: Error) -> None:
     """Such a call may have been carried out, or would fail in every way."""
