@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import psutil
@@ -12,6 +12,7 @@ from aiowmi.connection import Connection
 from aiowmi.exceptions import RpcSecPkgError, WbemExInvalidClass
 from aiowmi.query import Query
 
+from openwmi.providers import Provider, ProviderCall
 from openwmi.providers.host import HOST_PROVIDERS
 from tests.wire import HOST, PASSWORD, Machine, serving
 
@@ -75,6 +76,23 @@ async def test_a_projection_with_a_condition(machine: Machine) -> None:
 async def test_static_instances(machine: Machine, optimized: bool) -> None:
     found = await ask(machine, "SELECT * FROM Acme_Static WHERE Name > 'x'", optimized=optimized)
     assert sorted(o["Name"] for o in found) == ["y", "z"]
+
+
+class Many(Provider):
+    """Ten thousand instances."""
+
+    name = "Many"
+    mof = '[dynamic, provider("Many")] class Acme_Many { [key] uint32 Number; string Text; };'
+
+    def enumerate_instances(self, call: ProviderCall) -> Iterator[dict[str, Any]]:
+        return ({"Number": number, "Text": f"number {number}"} for number in range(10_000))
+
+
+@pytest.mark.parametrize("optimized", [False, True])
+async def test_ten_thousand_instances(optimized: bool) -> None:
+    async with serving(providers=[Many]) as running:
+        found = await ask(running, "SELECT * FROM Acme_Many", optimized=optimized)
+    assert found == [{"Number": number, "Text": f"number {number}"} for number in range(10_000)]
 
 
 async def test_a_class_that_is_not_there(machine: Machine) -> None:
