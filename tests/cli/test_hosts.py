@@ -63,6 +63,19 @@ def test_a_file_with_hosts(run: Run, three: list[str], tmp_path: Path) -> None:
     assert f"{hosts}:2: ftp://" in refused.err
 
 
+def test_mof_and_rights_everywhere(run: Run, three: list[str], tmp_path: Path) -> None:
+    file, hosts = tmp_path / "more.mof", ",".join(three[:2])
+    file.write_text("class Cli_More { [key] string Name; };")
+    done = run("mof", "compile", "--host", hosts, file)
+    assert sorted(done.out.splitlines()) == [f"{url}: {file}: 1 object" for url in three[:2]]
+    assert run("security", "grant", "BU", "enable", "--host", hosts).status == 0
+    for url in three[:2]:
+        assert run("mof", "show", "--host", url, "Cli_More").status == 0
+        assert ["S-1-5-32-545", "allow"] in [
+            [row["who"], row["kind"]] for row in json.loads(run("security", "show", "--json", "--host", url).out)
+        ]
+
+
 def test_no_more_at_a_time_than_wanted(three: list[str]) -> None:
     lock, now, most = threading.Lock(), 0, 0
 

@@ -10,8 +10,9 @@ from typing import Annotated, Final
 import typer
 
 from openwmi.cim import Class, Instance, fold
+from openwmi.cli.fanout import everywhere
 from openwmi.cli.output import write
-from openwmi.cli.target import Host, NamespaceOption, PasswordFile, Repository, Timeout, User, open_session
+from openwmi.cli.target import Where, placed
 from openwmi.client.sync import Session
 from openwmi.mof import Source, export_mof, read_include, read_mof, write_mof
 
@@ -32,79 +33,67 @@ Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="MOF files,
 
 
 @app.command("compile")
+@placed
 def compile_(
+    where: Where,
     files: Files,
-    host: Host = None,
-    user: User = None,
-    password_file: PasswordFile = None,
-    repository: Repository = None,
-    namespace: NamespaceOption = None,
-    timeout: Timeout = 60.0,
 ) -> None:
     """Compile MOF files into a repository, here or on a server.
 
     Here, a mistake in any file changes nothing. On a server, objects are put one after another: if it refuses one,
     those before it are there.
     """
-    with open_session(host, user, password_file, repository, namespace, timeout) as session:
-        _report(session, files, keep=True)
+    everywhere(where, lambda session: _compiled(session, files, keep=True), _report)
 
 
 @app.command()
+@placed
 def check(
+    where: Where,
     files: Files,
-    host: Host = None,
-    user: User = None,
-    password_file: PasswordFile = None,
-    repository: Repository = None,
-    namespace: NamespaceOption = None,
-    timeout: Timeout = 60.0,
 ) -> None:
     """Say what is wrong with MOF files, and change nothing.
 
     The files are resolved against the classes of the repository, and of the files before them.
     """
-    with open_session(host, user, password_file, repository, namespace, timeout) as session:
-        _report(session, files, keep=False)
+    everywhere(where, lambda session: _compiled(session, files, keep=False), _report)
 
 
-def _report(session: Session, files: Iterable[Path], *, keep: bool) -> None:
+def _compiled(session: Session, files: Iterable[Path], *, keep: bool) -> Iterator[tuple[str, int]]:
     sources = [Source(str(path), read_mof(path)) for path in files]
     counts = session.compile_sources(sources, include=read_include, keep=keep)
     for source, count in zip(sources, counts, strict=True):
-        write(f"{source.file}: {count:,} {'object' if count == 1 else 'objects'}")
+        yield source.file, count
+
+
+def _report(found: Iterator[tuple[str | None, tuple[str, int]]]) -> None:
+    for host, (file, count) in found:
+        prefix = "" if host is None else f"{host}: "
+        write(f"{prefix}{file}: {count:,} {'object' if count == 1 else 'objects'}")
 
 
 @app.command()
+@placed
 def show(
+    where: Where,
     path: Annotated[str, typer.Argument(metavar="PATH", help="A class's name, or an instance's path.")],
-    host: Host = None,
-    user: User = None,
-    password_file: PasswordFile = None,
-    repository: Repository = None,
-    namespace: NamespaceOption = None,
-    timeout: Timeout = 60.0,
 ) -> None:
     """Show a class or an instance as MOF."""
-    with open_session(host, user, password_file, repository, namespace, timeout) as session:
+    with where.open() as session:
         sys.stdout.write(write_mof(session.get(path)))
 
 
 @app.command()
+@placed
 def export(
-    host: Host = None,
-    user: User = None,
-    password_file: PasswordFile = None,
-    repository: Repository = None,
-    namespace: NamespaceOption = None,
-    timeout: Timeout = 60.0,
+    where: Where,
 ) -> None:
     """Write a namespace as MOF that compiles again, into any namespace.
 
     That is its classes and what the repository keeps of their instances: nothing that providers make up, no localized
     texts, and not the namespaces below it.
     """
-    with open_session(host, user, password_file, repository, namespace, timeout) as session:
+    with where.open() as session:
         for text in _exported(session):
             sys.stdout.write(text)
 

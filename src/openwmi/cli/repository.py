@@ -9,7 +9,8 @@ import typer
 
 from openwmi.cli.locations import IN_MEMORY, repository_file
 from openwmi.cli.output import write, write_json, write_table
-from openwmi.cli.target import Host, Json, PasswordFile, Timeout, User, explaining, open_session
+from openwmi.cli.target import Host, Json, PasswordFile, Timeout, User, Where, explaining
+from openwmi.client.sync import Session
 
 __all__ = ["app"]
 
@@ -89,7 +90,7 @@ def backup(
     from openwmi.repository import upkeep
 
     if host is not None:
-        with open_session(host, user, password_file, repository, "root", timeout) as session:
+        with _server(host, user, password_file, repository, timeout) as session:
             session.backup(file)
         return
     with explaining():
@@ -112,10 +113,17 @@ def restore(
     from openwmi.repository import upkeep
 
     if host is not None:
-        with open_session(host, user, password_file, repository, "root", timeout) as session:
+        with _server(host, user, password_file, repository, timeout) as session:
             session.restore(file)
         return
     with explaining():
         aside = upkeep.restore(_path(repository), Path(file))
     if aside is not None:
         write(f"the damaged repository is now {aside}")
+
+
+def _server(host: str, user: str | None, password_file: Path | None, repository: str | None, timeout: float) -> Session:
+    where = Where(
+        host=host, user=user, password_file=password_file, repository=repository, namespace="root", timeout=timeout
+    )
+    return where.open()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -10,18 +10,10 @@ from typing import Annotated, Final
 
 import typer
 
+from openwmi.cli.fanout import everywhere
 from openwmi.cli.locations import accounts_file
 from openwmi.cli.output import write, write_json, write_table
-from openwmi.cli.target import (
-    Host,
-    Json,
-    NamespaceOption,
-    PasswordFile,
-    Repository,
-    Timeout,
-    User,
-    open_session,
-)
+from openwmi.cli.target import Json, Where, placed
 from openwmi.client.sync import Session
 from openwmi.errors import ConfigurationError, SyntaxProblem
 from openwmi.security.access import NAMESPACE_RIGHTS, AccessRight
@@ -70,18 +62,14 @@ def _group() -> None:
 
 
 @app.command()
+@placed
 def show(
+    where: Where,
     sddl: Annotated[bool, typer.Option("--sddl", help="Write the security descriptor as SDDL.")] = False,
-    host: Host = None,
-    user: User = None,
-    password_file: PasswordFile = None,
-    repository: Repository = None,
-    namespace: NamespaceOption = None,
-    timeout: Timeout = 60.0,
     json: Json = False,
 ) -> None:
     """Show the entries of a namespace's security descriptor."""
-    with open_session(host, user, password_file, repository, namespace, timeout) as session:
+    with where.open() as session:
         descriptor = _read(session)
     if sddl:
         write(format_sddl(descriptor))
@@ -97,19 +85,15 @@ def show(
 
 
 @app.command()
+@placed
 def grant(
+    where: Where,
     who: Who,
     rights: Annotated[
         list[Right], typer.Argument(metavar="RIGHT...", help=f"One or more of {', '.join(Right)}.", show_default=False)
     ],
     inherit: Annotated[bool, typer.Option("--inherit", help="Also in the namespaces below that come to be.")] = False,
     accounts: AccountsFile = None,
-    host: Host = None,
-    user: User = None,
-    password_file: PasswordFile = None,
-    repository: Repository = None,
-    namespace: NamespaceOption = None,
-    timeout: Timeout = 60.0,
 ) -> None:
     """Give an account or a group rights in a namespace.
 
@@ -120,7 +104,8 @@ def grant(
     mask = 0
     for right in rights:
         mask |= right.mask
-    with open_session(host, user, password_file, repository, namespace, timeout) as session:
+
+    def work(session: Session) -> tuple[()]:
         descriptor = _read(session)
         aces = list(_dacl(descriptor).aces)
         for index, ace in enumerate(aces):
@@ -132,22 +117,22 @@ def grant(
             own = sum(not ace.flags & AceFlag.INHERITED for ace in aces)
             aces.insert(own, Ace.allow(sid, mask, flags))
         _write(session, descriptor, aces)
+        return ()
+
+    everywhere(where, work)
 
 
 @app.command()
+@placed
 def revoke(
+    where: Where,
     who: Who,
     accounts: AccountsFile = None,
-    host: Host = None,
-    user: User = None,
-    password_file: PasswordFile = None,
-    repository: Repository = None,
-    namespace: NamespaceOption = None,
-    timeout: Timeout = 60.0,
 ) -> None:
     """Take a namespace's own rights from an account or a group."""
     sid = _sid(who, accounts)
-    with open_session(host, user, password_file, repository, namespace, timeout) as session:
+
+    def work(session: Session) -> Iterator[str]:
         descriptor = _read(session)
         aces = _dacl(descriptor).aces
         kept = [
@@ -157,7 +142,14 @@ def revoke(
             _write(session, descriptor, kept)
         left = [ace for ace in _dacl(_read(session)).aces if ace.sid == sid and ace.type == AceType.ACCESS_ALLOWED]
         if left:
-            write(f"{who} still has rights that {session.namespace} inherits: revoke them in the namespace above")
+            yield f"{who} still has rights that {session.namespace} inherits: revoke them in the namespace above"
+
+    everywhere(where, work, _tell)
+
+
+def _tell(found: Iterator[tuple[str | None, str]]) -> None:
+    for host, text in found:
+        write(text if host is None else f"{host}: {text}")
 
 
 def _read(session: Session) -> SecurityDescriptor:

@@ -29,7 +29,6 @@ __all__ = [
     "Where",
     "checked",
     "explaining",
-    "open_session",
     "placed",
 ]
 
@@ -238,23 +237,3 @@ def placed(command: Callable[..., None]) -> Callable[..., None]:
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     return run
-
-
-def open_session(
-    host: str | None,
-    user: str | None,
-    password_file: Path | None,
-    repository: str | None,
-    namespace: str | None,
-    timeout: float = _TIMEOUT,
-) -> Session:
-    """The session that the options of a command on one host mean."""
-    where = Where(
-        host=host,
-        user=user,
-        password_file=password_file,
-        repository=repository,
-        namespace=namespace,
-        timeout=timeout,
-    )
-    return where.open()
