@@ -10,7 +10,7 @@ SECONDS ?= 60
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint format bench docs fuzz conformance coverage clean
+.PHONY: demo test lint format bench docs fuzz conformance breaking coverage clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
@@ -45,6 +45,10 @@ fuzz: $(VENV)/.development
 conformance: $(VENV)/.development
 	$(BIN)/pytest -n auto -q --requirements build/requirements.json
 	$(BIN)/python tools/conformance.py build/requirements.json
+
+# Whether the tests that carry a requirement's id fail when its behaviour is broken.
+breaking: $(VENV)/.development
+	$(BIN)/python tools/breaking.py
 
 # How many branches of the model, of what is below the object manager, and of itself the tests take.
 COVERED := cim wql mof repository manager

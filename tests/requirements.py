@@ -2,12 +2,14 @@
 
 A marker with an unknown id fails its test before it runs. With `--requirements FILE` the ids of every test that carries
 some, and the test's outcome, are written as JSON: `{nodeid: {"outcome": "passed", "ids": [...]}}`, which
-`tools/conformance.py` reads. It works under xdist: ids travel with each report as user properties.
+`tools/conformance.py` reads; with ``--collect-only`` the outcome is "collected". It works under xdist: ids travel with
+each report as user properties.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -25,13 +27,17 @@ def known_ids() -> frozenset[str]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--requirements", metavar="FILE", help="write which requirements were shown to FILE, as JSON")
+    parser.addoption(
+        "--until-broken", metavar="ID,...", default="", help="stop when for each of these ids a test has failed"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     path = config.getoption("--requirements")
     # Under xdist only the controller sees every report; workers have `workerinput`.
     if path and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Recorder(Path(path)), "requirements-recorder")
+        wanted = config.getoption("--until-broken")
+        config.pluginmanager.register(Recorder(Path(path), wanted.split(",")), "requirements-recorder")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,9 +58,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 class Recorder:
     """Collects the outcome of each test that carries ids. A test is as good as the worst of its phases."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, until_broken: Sequence[str]) -> None:
         self._path = path
+        self._unbroken = set(until_broken)
+        self._session: pytest.Session | None = None
         self._tests: dict[str, tuple[str, list[str]]] = {}
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         ids = [str(value) for name, value in report.user_properties if name == PROPERTY]
@@ -62,6 +73,17 @@ class Recorder:
             return
         before = self._tests.get(report.nodeid, ("passed", ids))[0]
         self._tests[report.nodeid] = (report.outcome if before == "passed" else before, ids)
+        if report.failed and self._unbroken:
+            self._unbroken -= set(ids)
+            if not self._unbroken and self._session is not None:
+                self._session.shouldstop = "each of these ids has a test that failed"
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if session.config.option.collectonly:
+            for item in session.items:
+                ids = [str(value) for name, value in item.user_properties if name == PROPERTY]
+                if ids:
+                    self._tests[item.nodeid] = ("collected", ids)
 
     def pytest_sessionfinish(self) -> None:
         tests = {nodeid: {"outcome": outcome, "ids": ids} for nodeid, (outcome, ids) in sorted(self._tests.items())}

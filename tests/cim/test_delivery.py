@@ -127,6 +127,7 @@ async def test_a_start_that_is_refused_leaves_the_sink_untouched() -> None:
     assert len(table) == 0
 
 
+@pytest.mark.requirement("WMI-3.1.4.3.2-01")
 async def test_cancelling_ends_every_operation_of_a_sink() -> None:
     table, sinks = AsyncOperationTable(), [Sink(1), Sink(1), Sink(2)]
     running = [operation() for _ in sinks]

@@ -172,6 +172,8 @@ async def test_progress_only_for_those_who_want_it(flags: int) -> None:
         await services.call("DeleteInstanceAsync", **{**DELETE, "flags": flags}, sink=loop.sink(sink))
         if flags:
             await sink.called.wait()
+        for _ in range(50):  # until nothing more would come by itself
+            await asyncio.sleep(0)
         go_on.set()
         await asyncio.wait_for(sink.freed.wait(), 5)
         progress = [("set_status", 2, 10 << 16 | 3, "busy", None)] if flags else []
