@@ -130,11 +130,66 @@ def test_values(declared: str, value: str, expected: Any) -> None:
 def test_values_that_are_none(declared: str, value: str, message: str, status: int) -> None:
     text = f"class T {{ {declared} v; }};\ninstance of T\n{{ v =\n{value}; }};"
     with pytest.raises(MofErrors) as caught:
-        compiled(text)
+        compiled(text, Class("Other"))
     (error,) = caught.value.errors
     assert message in error.message
     assert error.status == status
     assert error.line == 4
+
+
+UNKNOWN = WbemStatus.WBEMMOF_E_UNRECOGNIZED_TYPE
+NO_KEY = WbemStatus.WBEM_E_CANNOT_BE_KEY
+
+
+@pytest.mark.parametrize(
+    ("member", "excerpt", "caret", "message", "status"),
+    [
+        ("strng v;", "strng v;", 1, "strng is no type, and no class in root\\test", UNKNOWN),
+        ("[key] strng v;", "[key] strng v;", 7, "strng is no type", UNKNOWN),
+        ("uint32 v[];\n Uint v2[];", " Uint v2[];", 2, "Uint is no type", UNKNOWN),
+        ("void M([in] int v);", "void M([in] int v);", 13, "int is no type", UNKNOWN),
+        ("HRESULT M();", "HRESULT M();", 1, "HRESULT is no type", UNKNOWN),
+        ("[key] Other v;", "[key] Other v;", 13, "v is object: that is no key", NO_KEY),
+        ("[key] object v;", "[key] object v;", 14, "v is object: that is no key", NO_KEY),
+        ("[key]\nuint8 v[];", "uint8 v[];", 7, "v is uint8[]: that is no key", NO_KEY),
+        ("[key] real64 v;", "[key] real64 v;", 14, "v is real64: that is no key", NO_KEY),
+    ],
+)
+def test_types_that_are_none(member: str, excerpt: str, caret: int, message: str, status: int) -> None:
+    with pytest.raises(MofErrors) as caught:
+        compiled(f"class T\n{{\n{member}\n}};", Class("Other"))
+    (error,) = caught.value.errors
+    assert error.message.startswith(message)
+    assert error.status == status
+    assert error.excerpt == f"{excerpt}\n{' ' * (caret - 1)}^"
+
+
+def test_embedded_objects_of_a_class_that_is_there_or_comes() -> None:
+    text = "class Left { Right Other; Left Own[]; Known Old; }; class Right { Left Other; void M([out] Later L); };"
+    left, right, _ = objects(text + "class Later {};", Class("Known"))
+    assert isinstance(left, Class)
+    assert isinstance(right, Class)
+    assert [p.class_name for p in left.properties.each()] == ["Right", "Left", "Known"]
+    assert right.methods["M"].parameters["L"].class_name == "Later"
+    # One that is broken is there, as far as another's types go: its own mistake is the only one.
+    assert len(problems("class Left { Right Other; }; class Right { uint8 v = 256; };")) == 1
+    # A class of another namespace is none of this one's.
+    elsewhere = '#pragma namespace("root\\\\other")\nclass Right {};'
+    assert len(problems(f"class Left {{ Right Other; }};\n{elsewhere}")) == 1
+
+
+def test_a_locale_embeds_the_neutral_namespaces_classes() -> None:
+    class Neutral(Classes):
+        def get_class(self, namespace: str, name: str) -> Class | None:
+            return super().get_class(namespace, name) if namespace == "root\\test" else None
+
+    text = '[Amendment, Locale(0x409)] class T { [Description("x") : Amended] Known v; };'
+    for namespace, count in (("root\\test\\ms_409", 1), ("root\\test\\other", 0)):
+        try:
+            made = compile_mof(text, Neutral([Class("Known")]), namespace=namespace)
+        except MofErrors:
+            made = []
+        assert len(made) == count
 
 
 def test_arrays() -> None:

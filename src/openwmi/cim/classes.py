@@ -27,6 +27,7 @@ __all__ = ["PARAMETERS_CLASS", "Class", "Direction", "Method", "Parameter", "Pro
 
 PARAMETERS_CLASS = "__PARAMETERS"
 _NO_QUALIFIERS: Qualifiers = NameMap()
+_NO_KEYS: Final = frozenset({CimType.REAL32, CimType.REAL64, CimType.OBJECT})
 
 E = TypeVar("E", "Property", "Method")
 
@@ -51,6 +52,11 @@ class Property:
     def is_key(self) -> bool:
         """Whether the property is part of its instances' name."""
         return flag(self.qualifiers, "key")
+
+    @property
+    def can_be_key(self) -> bool:
+        """Whether the property is of a type that keys are of: no array, no real, no embedded object."""
+        return not self.is_array and self.type not in _NO_KEYS
 
     @property
     def type_text(self) -> str:

@@ -41,8 +41,6 @@ _TYPES: Final[Mapping[str, CimType]] = {
     "static": CimType.BOOLEAN,
 }
 
-_NO_KEYS: Final = frozenset({CimType.REAL32, CimType.REAL64, CimType.OBJECT})
-
 _LEAST_REFERENCES: Final = 2
 
 
@@ -55,7 +53,7 @@ def check_class(cls: Class, parent: Class | None) -> None:
         where = f"{cls.name}.{prop.name}"
         _check_name(prop.name, where)
         _check_qualifiers(prop.qualifiers, where)
-        if prop.is_key and (prop.is_array or prop.type in _NO_KEYS):
+        if prop.is_key and not prop.can_be_key:
             raise WbemError.of(
                 WbemStatus.WBEM_E_CANNOT_BE_KEY, f"{where} is {type_name(prop.type, prop.is_array)}: that is no key"
             )

@@ -7,14 +7,28 @@ methods that have any, and says by its qualifiers Amendment and Locale what it i
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from openwmi.cim import CimType, Class, Flavor, Method, NameMap, Parameter, Property, Qualifier, Qualifiers
 
-__all__ = ["localized", "neutral"]
+__all__ = ["is_locale", "localized", "neutral", "neutral_namespace"]
+
+_LOCALE: Final = re.compile(r"[Mm][Ss]_[0-9A-Fa-f]{1,8}")
 
 E = TypeVar("E", Property, Method, Parameter)
+
+
+def is_locale(name: str) -> bool:
+    """Whether `name` is a locale's, such as ``MS_409``."""
+    return _LOCALE.fullmatch(name) is not None  # MS-WMI 2.2.29
+
+
+def neutral_namespace(namespace: str) -> str:
+    """The namespace whose localized classes are in `namespace`; `namespace` itself, if it is no locale's."""
+    above, _, last = namespace.rpartition("\\")
+    return above if above and is_locale(last) else namespace
 
 
 def neutral(declared: Class) -> Class:

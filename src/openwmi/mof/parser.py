@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from openwmi.cim import CimType
-from openwmi.errors import SyntaxProblem
 from openwmi.mof import tokens as t
 from openwmi.mof.errors import MAX_ERRORS, MofError, MofErrors
 from openwmi.mof.source import Source
@@ -39,6 +37,7 @@ from openwmi.mof.tree import (
     TypeName,
     Value,
 )
+from openwmi.mof.types import simple_type
 from openwmi.status import WbemStatus
 
 __all__ = ["FLAVORS", "MAX_DEPTH", "parse"]
@@ -262,7 +261,7 @@ class _Parser:
         offset = self.starts[self.at]
         name = self._identifier(what, WbemStatus.WBEMMOF_E_EXPECTED_TYPE_IDENTIFIER)
         is_reference = self._takes("ref")
-        if is_reference and _is_simple_type(name):
+        if is_reference and simple_type(name) is not None:
             self.at -= 2
             raise self._expected("the class that ref points to", status=WbemStatus.WBEMMOF_E_UNRECOGNIZED_TYPE)
         return TypeName(offset, name, is_reference)
@@ -590,13 +589,6 @@ class _Parser:
             elif self.at > stopped and level == 0 and not inside and self._begins_declaration():
                 return
             self.at += 1
-
-
-def _is_simple_type(name: str) -> bool:
-    try:
-        return CimType.named(name) not in (CimType.OBJECT, CimType.REFERENCE)
-    except SyntaxProblem:
-        return False
 
 
 def _shown(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import Final
 
 from openwmi.cim import split_namespace
 from openwmi.errors import CallerError, SyntaxProblem
+from openwmi.mof.amendment import is_locale
 from openwmi.mof.errors import MAX_ERRORS, MofError, MofErrors
 from openwmi.mof.parser import parse
 from openwmi.mof.source import Position, Source, read_mof
@@ -28,7 +29,6 @@ MAX_FILES: Final = 16_384
 MAX_TOTAL: Final = 256 * 1024 * 1024  # characters of all files together
 
 _NAMESPACE: Final = re.compile(r"(?:[\\/]{2}\.[\\/])?(?P<path>.*)\Z", re.DOTALL)
-_LOCALE: Final = re.compile(r"[Mm][Ss]_[0-9A-Fa-f]{1,8}")  # MS-WMI 2.2.29
 _CLASS_FLAGS: Final = frozenset({"createonly", "forceupdate", "safeupdate", "updateonly"})
 _INSTANCE_FLAGS: Final = frozenset({"createonly", "updateonly"})
 
@@ -152,7 +152,7 @@ class Loader:
     def _locale(self, pragma: Pragma) -> str:
         what = 'the locale, as ("MS_409")'
         locale = self._one(pragma, what)
-        if not _LOCALE.fullmatch(locale):
+        if not is_locale(locale):
             raise self._problem(pragma, f"takes {what}, which {locale!r:.40} is not")
         return locale
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from openwmi.cim import INTEGER_RANGES, CimType, CimValue, Flavor, NameMap, Qualifier, Qualifiers, fold
-from openwmi.errors import SyntaxProblem
 from openwmi.mof.errors import MofError
 from openwmi.mof.source import Source
 from openwmi.mof.tree import ArrayLiteral, Literal, LiteralKind, QualifierDeclaration, QualifierUse, Value
+from openwmi.mof.types import simple_type
 from openwmi.mof.values import constant, inferred
 from openwmi.status import WbemStatus
 
@@ -151,15 +151,11 @@ def _stored(type_: CimType, value: CimValue) -> CimType:
 
 def _declared_type(declaration: QualifierDeclaration, source: Source) -> CimType:
     written = declaration.type
-    try:
-        if written is not None and not written.is_reference:
-            type_ = CimType.named(written.name)
-            if type_ in (CimType.CHAR16, CimType.DATETIME):
-                return CimType.STRING  # text, as far as a qualifier goes
-            if type_ not in (CimType.OBJECT, CimType.REFERENCE):
-                return type_
-    except SyntaxProblem:
-        pass
+    type_ = None if written is None or written.is_reference else simple_type(written.name)
+    if type_ in (CimType.CHAR16, CimType.DATETIME):
+        return CimType.STRING  # text, as far as a qualifier goes
+    if type_ is not None:
+        return type_
     offset = declaration.offset if written is None else written.offset
     raise MofError(
         f"the type of a qualifier is a simple one, not {'' if written is None else written.name}",

@@ -32,9 +32,10 @@ from openwmi.cim import (
     flag,
     fold,
     return_value,
+    type_name,
 )
 from openwmi.errors import SyntaxProblem, WbemError
-from openwmi.mof.amendment import localized, neutral
+from openwmi.mof.amendment import localized, neutral, neutral_namespace
 from openwmi.mof.errors import MAX_ERRORS, MofError, MofErrors
 from openwmi.mof.pragmas import Context, IncludeReader, Loader, Unit
 from openwmi.mof.qualifiers import QualifierTypes
@@ -53,6 +54,7 @@ from openwmi.mof.tree import (
     TypeName,
     Value,
 )
+from openwmi.mof.types import written_type
 from openwmi.mof.values import constant
 from openwmi.status import WbemStatus
 
@@ -132,6 +134,8 @@ class _Resolver:
     # What this compilation changed: a class by (namespace, name), None where it is deleted.
     classes: dict[tuple[str, str], Class | None] = field(default_factory=dict)
     broken: set[tuple[str, str]] = field(default_factory=set)
+    # The classes, by (namespace, name), that the units read so far declare: also those ahead.
+    declared: set[tuple[str, str]] = field(default_factory=set)
     locales: set[tuple[str, str]] = field(default_factory=set)
     # By (id of the file's source, name): an alias keeps its declaration, and so the source, alive.
     aliases: dict[tuple[int, str], _Aliased] = field(default_factory=dict)
@@ -158,6 +162,8 @@ class _Resolver:
         unit = next(self.units, None)
         if unit is not None:
             self._collect_alias(unit)
+            if isinstance(unit.declaration, ClassDeclaration):
+                self.declared.add((fold(unit.context.namespace), fold(unit.declaration.name)))
         return unit
 
     def _note(self, error: MofError) -> None:
@@ -294,13 +300,42 @@ class _Resolver:
         parent = None if superclass is None else self._known(superclass, context)
         return _under(parent, declared, context, offset)
 
+    def _type(self, written: TypeName, context: Context) -> tuple[CimType, str | None]:
+        """The type, and the class that it is of, which has to be there if its objects are embedded."""
+        type_, class_name = written_type(written)
+        if type_ is CimType.OBJECT and class_name is not None and not self._is_class(class_name, context):
+            raise MofError(
+                f"{class_name} is no type, and no class in {context.namespace}",
+                context.source.at(written.offset),
+                WbemStatus.WBEMMOF_E_UNRECOGNIZED_TYPE,
+            )
+        return type_, class_name
+
+    def _is_class(self, name: str, context: Context) -> bool:
+        """Whether a class of that name is there, or comes later: two classes may embed each other."""
+        # A locale's namespace has only part of the classes; what they embed is in the neutral one.
+        context = replace(context, namespace=neutral_namespace(context.namespace))
+        key = fold(context.namespace), fold(name)
+        if key in self.declared or self._known(name, context) is not None:
+            return True
+        while key not in self.declared and (unit := self._read()) is not None:
+            self.ahead.append(unit)
+        return key in self.declared
+
     def _property(self, declared: ElementDeclaration, context: Context, origin: str = "") -> Property:
-        type_, class_name = _type_of(declared.type)
+        type_, class_name = self._type(declared.type, context)
         default = None
         if declared.value is not None:
             default = self._value(declared.value, type_, declared.is_array, class_name, declared.name, context)
         qualifiers = self._element_qualifiers(declared, context)
-        return Property(declared.name, type_, declared.is_array, default, class_name, qualifiers, origin)
+        made = Property(declared.name, type_, declared.is_array, default, class_name, qualifiers, origin)
+        if made.is_key and not made.can_be_key:
+            raise MofError(
+                f"{made.name} is {type_name(type_, made.is_array)}: that is no key",
+                context.source.at(declared.offset),
+                WbemStatus.WBEM_E_CANNOT_BE_KEY,
+            )
+        return made
 
     def _element_qualifiers(self, declared: ElementDeclaration, context: Context) -> Qualifiers:
         """The element's qualifiers; the size of an array is the qualifier MAX."""
@@ -312,7 +347,7 @@ class _Resolver:
     def _method(self, declared: MethodDeclaration, context: Context, origin: str) -> Method:
         returns = None
         if declared.returns is not None:
-            type_, class_name = _type_of(declared.returns)
+            type_, class_name = self._type(declared.returns, context)
             returns = return_value(type_, class_name=class_name)
         return Method(
             declared.name,
@@ -506,18 +541,6 @@ def _refuse_twice(names: Iterator[tuple[str, int]], context: Context, problem: s
                 f"{problem} called {name}", context.source.at(offset), WbemStatus.WBEMMOF_E_DUPLICATE_PROPERTY
             )
         seen.add(fold(name))
-
-
-def _type_of(written: TypeName) -> tuple[CimType, str | None]:
-    """The type, and the class that it is of. A word that is no CIM type is a class: WMI takes it unseen, too."""
-    name = written.name
-    if written.is_reference:
-        return CimType.REFERENCE, None if fold(name) == "object" else name
-    simple = _SIMPLE.get(fold(name))
-    return (CimType.OBJECT, name) if simple is None else (simple, None)
-
-
-_SIMPLE: Final = {t.text: t for t in CimType}
 
 
 def _direction(qualifiers: Qualifiers) -> Direction:
