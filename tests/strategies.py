@@ -233,8 +233,12 @@ def hierarchies(draw: st.DrawFn) -> tuple[Class, Class]:
     overrides = draw(st.booleans())
     if inherited and overrides:
         over = draw(st.sampled_from(inherited))
-        value = draw(st.none() | values(over.type, over.is_array))
-        own.append(Property(over.name, over.type, over.is_array, value, over.class_name))
+        inherits = draw(st.booleans())
+        value = None if inherits else draw(st.none() | values(over.type, over.is_array))
+        marks = draw(qualifiers())
+        own.append(
+            Property(over.name, over.type, over.is_array, value, over.class_name, marks, inherits_default=inherits)
+        )
     return base, base.derive(Class(name, properties=NameMap(own)))
 
 

@@ -137,6 +137,26 @@ def test_a_derived_class() -> None:
     assert not leaf.is_a("Other")
 
 
+def test_an_override_keeps_the_default_unless_it_sets_one() -> None:
+    base = cls("B", replace(prop("A"), default=5), replace(prop("C"), default=6)).rooted()
+    silent = replace(prop("a", "read"), inherits_default=True)
+    found = base.derive(cls("D", silent)).properties["A"]
+    assert (found.default, found.inherits_default, found.origin, found.propagated) == (5, True, "B", False)
+    for default in (7, None):
+        found = base.derive(cls("D", replace(prop("A", "read"), default=default))).properties["A"]
+        assert (found.default, found.inherits_default) == (default, False)
+    # The class below that one does not override anything; and an override that changes nothing is none.
+    below = base.derive(cls("D", silent)).derive(cls("E")).properties["A"]
+    assert (below.default, below.inherits_default, below.propagated) == (5, False, True)
+    assert base.derive(cls("D", replace(prop("A"), inherits_default=True))) == base.derive(cls("D"))
+    # What nobody declared before has nothing to inherit.
+    new = base.derive(cls("D", replace(prop("X"), default=1, inherits_default=True))).properties["X"]
+    assert (new.default, new.inherits_default, new.origin) == (None, False, "D")
+    # Under another superclass, or the same one changed, the default is that one's.
+    other = cls("B", replace(prop("A"), default=9)).rooted()
+    assert other.derive(base.derive(cls("D", silent)).local).properties["A"].default == 9
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(strategies.hierarchies())
 def test_local_is_the_inverse_of_derive(pair: tuple[Class, Class]) -> None:

@@ -153,6 +153,16 @@ async def test_changing_a_class(cimv2: Namespace, name: str, flags: int, status:
         assert "More" in (await get(cimv2, "Child")).properties
 
 
+async def test_an_overridden_propertys_default_follows_the_superclass(manager: ObjectManager, cimv2: Namespace) -> None:
+    text = "class B {{ [key] string K; uint8 A = {}; }};"
+    overrides = "class Silent : B { [Read] uint8 A; }; class Nulled : B { uint8 A = NULL; }; class Below : Silent { };"
+    await manager.compile_mof(text.format(5) + overrides, CIMV2, context())
+    for default in (5, 6):
+        await manager.compile_mof('#pragma classflags("forceupdate")\n' + text.format(default), CIMV2, context())
+        found = [(await get(cimv2, name)).properties["A"].default for name in ("Silent", "Nulled", "Below")]
+        assert found == [default, None, default]
+
+
 @pytest.mark.requirement("WMI-3.1.4.3.8-24", "WMI-3.1.4.3.9-23")
 @pytest.mark.parametrize(
     ("name", "status"),

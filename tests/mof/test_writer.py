@@ -98,6 +98,16 @@ def test_the_sample_compiles_to_itself() -> None:
     assert one_instance(write_mof(rex), *known).property_qualifiers == rex.property_qualifiers
 
 
+def test_the_default_of_a_property_that_is_overridden() -> None:
+    base = one_class("class B { uint8 A = 5; };")
+    for written, default in (("A", 5), ("A = NULL", None), ("A = 7", 7)):
+        cls = one_class(f"class D : B {{ [Read] uint8 {written}; }};", base)
+        assert cls.properties["A"].default == default
+        assert cls.new()["A"] == default
+        assert f"uint8 {written};" in write_mof(cls)
+        assert one_class(write_mof(cls), base) == cls
+
+
 def test_how_it_looks() -> None:
     text = """[Description("A dog") : ToSubclass, dynamic]
 class Dog : Animal

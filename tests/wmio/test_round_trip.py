@@ -362,7 +362,26 @@ def test_a_property_that_is_overridden_is_inherited_all_the_same(default: int | 
         table = 13 + 4 + len(b"\0T\0") + 4 + 4 + 4 + 8
         nd[table] |= 2
         assert at > table
-        assert decode_class_part(bytes(nd)).properties[0].propagated == (not qualifiers)
+        found_again = decode_class_part(bytes(nd)).properties[0]
+        assert (found_again.propagated, found_again.inherits_default) == (False, True)
+        assert found_again.default == default
+
+
+def test_an_override_that_inherits_its_default() -> None:
+    """2.2.27: the bit for that is set, and a qualifier of its own tells it from a property that is not overridden."""
+    top = Class("T", properties=NameMap([Property("N", CimType.UINT8, default=3)])).rooted()
+    own = Property("N", CimType.UINT8, qualifiers=NameMap([Qualifier.of("read")]), inherits_default=True)
+    for declared, state in (([own], 2), ([replace(own, inherits_default=False)], 1), ([], 2)):
+        low = top.derive(Class("L", properties=NameMap(declared)))
+        part = encode_class_part(low)
+        assert part[13 + 4 + len(b"\0T\0") + 4 + 4 + 4 + 8] & 3 == state
+        assert decode_object(encode_object(low)) == low
+    # A more exact class of the embedded objects is an override too, which only CIMTYPE shows.
+    top = Class("T", properties=NameMap([Property("N", CimType.OBJECT)])).rooted()
+    exact = Property("N", CimType.OBJECT, class_name="T", inherits_default=True)
+    low = top.derive(Class("L", properties=NameMap([exact])))
+    assert not low.properties["N"].propagated
+    assert decode_object(encode_object(low)) == low
 
 
 def test_the_wrong_parent_is_refused() -> None:

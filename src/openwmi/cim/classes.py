@@ -37,6 +37,9 @@ class Property:
     """A property's declaration. `default` None is NULL.
 
     `class_name` is the class that a reference points to, or whose instances are embedded; None leaves it open.
+    `inherits_default` is for what a class declares itself: nothing is said about the default, so that of the superclass
+    stays, if the property is from there. Setting NULL is something else (MS-WMIO 2.2.27). Who gives such a property
+    another default takes the mark off.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Property:
     qualifiers: Qualifiers = field(default=_NO_QUALIFIERS)
     origin: str = ""
     propagated: bool = False
+    inherits_default: bool = False
 
     @property
     def is_key(self) -> bool:
@@ -262,7 +266,7 @@ class Class:
         return _Inheritance(
             (self.name, *self.derivation),
             _spreading(self.qualifiers),
-            NameMap(_inherited(p) for p in self.properties.each()),
+            NameMap(_inherited_property(p) for p in self.properties.each()),
             NameMap(_inherited(m) for m in self.methods.each()),
         )
 
@@ -280,13 +284,13 @@ class Class:
         """A class without a superclass, its elements marked as its own."""
         return replace(
             self,
-            properties=NameMap(_original(p, self.name) for p in self.properties.each()),
+            properties=NameMap(_original_property(p, self.name) for p in self.properties.each()),
             methods=NameMap(_original(m, self.name) for m in self.methods.each()),
         )
 
     def _override(self, declared: Property, by: Class) -> Property:
         if declared.name not in self.properties:
-            return _original(declared, by.name)
+            return _original_property(declared, by.name)
         base = self.properties[declared.name]
         if (base.type, base.is_array) != (declared.type, declared.is_array):
             raise WbemError.of(
@@ -294,9 +298,19 @@ class Class:
                 f"{by.name}.{declared.name} is {type_name(declared.type, declared.is_array)},"
                 f" but {base.origin}.{base.name} is {type_name(base.type, base.is_array)}",
             )
-        spreading = self._inheritance.properties[base.name].qualifiers
-        merged = _inherit(base.qualifiers, spreading, declared.qualifiers, f"{by.name}.{declared.name}")
-        return replace(declared, name=base.name, qualifiers=merged, origin=base.origin, propagated=False)
+        inherited = self._inheritance.properties[base.name]
+        if declared.inherits_default and not declared.qualifiers and declared.class_name == base.class_name:
+            return inherited  # nothing is changed: it is the superclass's property
+        return replace(
+            declared,
+            name=base.name,
+            default=base.default if declared.inherits_default else declared.default,
+            qualifiers=_inherit(
+                base.qualifiers, inherited.qualifiers, declared.qualifiers, f"{by.name}.{declared.name}"
+            ),
+            origin=base.origin,
+            propagated=False,
+        )
 
     def _override_method(self, declared: Method, by: Class) -> Method:
         if declared.name not in self.methods:
@@ -347,6 +361,18 @@ def _inherited(element: E) -> E:
     if element.propagated and qualifiers is element.qualifiers:
         return element
     return replace(element, propagated=True, qualifiers=qualifiers)
+
+
+def _inherited_property(declared: Property) -> Property:
+    inherited = _inherited(declared)
+    return replace(inherited, inherits_default=False) if inherited.inherits_default else inherited
+
+
+def _original_property(declared: Property, name: str) -> Property:
+    """The property as one of `name`'s own. If it was to inherit its default, there is nothing to inherit."""
+    if declared.inherits_default:
+        declared = replace(declared, default=None, inherits_default=False)
+    return _original(declared, name)
 
 
 def _original(element: E, name: str) -> E:

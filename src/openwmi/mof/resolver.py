@@ -328,7 +328,10 @@ class _Resolver:
         if declared.value is not None:
             default = self._value(declared.value, type_, declared.is_array, class_name, declared.name, context)
         qualifiers = self._element_qualifiers(declared, context)
-        made = Property(declared.name, type_, declared.is_array, default, class_name, qualifiers, origin)
+        made = Property(
+            declared.name, type_, declared.is_array, default, class_name, qualifiers, origin,
+            inherits_default=declared.value is None,
+        )  # fmt: skip
         if made.is_key and not made.can_be_key:
             raise MofError(
                 f"{made.name} is {type_name(type_, made.is_array)}: that is no key",

@@ -97,7 +97,7 @@ def _object(obj: Class | Instance, depth: int) -> str:
 def _class(cls: Class, depth: int) -> str:
     local = cls.local
     heading = f"class {cls.name}" + (f" : {cls.superclass}" if cls.superclass else "")
-    members = [_property(p, depth + 1) for p in local.properties.each()]
+    members = [_property(p, cls, depth + 1) for p in local.properties.each()]
     members += [_method(m, depth + 1) for m in local.methods.each()]
     return _block(local.qualifiers, heading, members, depth)
 
@@ -154,15 +154,16 @@ def _type(type_: CimType, class_name: str | None) -> str:
     return class_name or "object" if type_ is CimType.OBJECT else type_.text
 
 
-def _element(declared: Property | Parameter, depth: int) -> str:
+def _element(declared: Property | Parameter, depth: int, *, default: bool) -> str:
     text = f"{_type(declared.type, declared.class_name)} {declared.name}" + ("[]" if declared.is_array else "")
-    if declared.default is None:
-        return text
-    return f"{text} = {_value(declared.default, declared.type, declared.is_array, depth)}"
+    return f"{text} = {_value(declared.default, declared.type, declared.is_array, depth)}" if default else text
 
 
-def _property(declared: Property, depth: int) -> str:
-    return f"{_prefix(declared.qualifiers, depth)}{_element(declared, depth)};"
+def _property(declared: Property, cls: Class, depth: int) -> str:
+    """A default of NULL is written where it takes the place of one that the property would inherit."""
+    overrides = declared.origin != cls.name and cls.superclass is not None
+    default = not declared.inherits_default and (overrides or declared.default is not None)
+    return f"{_prefix(declared.qualifiers, depth)}{_element(declared, depth, default=default)};"
 
 
 def _method(method: Method, depth: int) -> str:
@@ -189,7 +190,7 @@ def _parameter(parameter: Parameter, depth: int) -> str:
         qualifiers.insert(0, Qualifier.of("In" if parameter.direction is Direction.IN else "Out"))
     qualifiers.append(Qualifier("ID", CimType.SINT32, parameter.id))
     written = ", ".join(_qualifier(qualifier) for qualifier in qualifiers)
-    return f"[{written}] {_element(parameter, depth)}"
+    return f"[{written}] {_element(parameter, depth, default=parameter.default is not None)}"
 
 
 def _value(value: Any, type_: CimType, is_array: bool, depth: int) -> str:

@@ -234,6 +234,7 @@ def _properties(cls: type, name: str) -> Iterator[Property]:
             None if default is None or typed.type is CimType.OBJECT else typed.conform(default, field.name),
             typed.class_name,
             _qualifiers(typed.description, **({"key": True} if typed.is_key else {})),
+            inherits_default=field.name not in vars(cls),
         )
 
 

@@ -353,13 +353,15 @@ def _property_out(declared: Property, depth: int) -> Json:
         out["o"] = declared.origin
     if declared.propagated:
         out["i"] = 1
+    if declared.inherits_default:
+        out["di"] = 1
     return out
 
 
 def _property_in(raw: Json, where: str, depth: int) -> Property:
     name, type_, is_array, default, class_name, qualifiers = _typed_in(raw, where, depth)
     origin = _optional(raw, "o", where) or ""
-    return Property(name, type_, is_array, default, class_name, qualifiers, origin, "i" in raw)
+    return Property(name, type_, is_array, default, class_name, qualifiers, origin, "i" in raw, "di" in raw)
 
 
 def _parameter_out(declared: Parameter, depth: int) -> Json:

@@ -5,7 +5,7 @@ of the derivation (0 is the root class, the class itself comes last), and the Nd
 not in that of the PropertyLookupTable.
 
 A property that the class overrides is Inherited all the same, since it first stood in an ancestor (2.2.32). What tells
-it from one that came down unchanged is a default or a qualifier of the class's own.
+it from one that came down unchanged is a default or a qualifier, CIMTYPE too, of the class's own.
 """
 
 from __future__ import annotations
@@ -124,14 +124,17 @@ class _Reader:
         self.heap.claim(at, window.end, cursor.field)
         type_, is_array = read_type(number & ~INHERITED, at, f"{field}.PropertyType")
         window.field = field
-        type_, class_name, qualifiers = split_cimtype(type_, read_qualifiers(window, self.heap))
+        written = read_qualifiers(window, self.heap)
+        type_, class_name, qualifiers = split_cimtype(type_, written)
         if order >= len(self.lookups):
             raise DecodeError(f"{field}.DeclarationOrder", at, f"{order} of {len(self.lookups)} properties")
         state = self.data[self.nd_at + order // 4] >> order % 4 * 2
         default = self._default(type_, is_array, bool(state & 1), offset, field, at)
-        unchanged = bool(number & INHERITED and state & 2) and all(q.propagated for q in qualifiers.each())
+        inherits = bool(number & INHERITED and state & 2)
+        unchanged = inherits and all(q.propagated for q in written.each())
+        origin_name = self._origin(origin, unchanged)
         declared = Property(
-            name, type_, is_array, default, class_name, qualifiers, self._origin(origin, unchanged), unchanged
+            name, type_, is_array, default, class_name, qualifiers, origin_name, unchanged, inherits and not unchanged
         )
         return _Found(declared, order, offset, at)
 
@@ -249,7 +252,8 @@ class _Writer:
     def _null_and_default(self) -> bytes:
         bits = 0
         for i, declared in enumerate(self.shape.properties):
-            bits |= ((declared.default is None) | declared.propagated << 1) << 2 * i
+            inherited = declared.propagated or declared.inherits_default
+            bits |= ((declared.default is None) | inherited << 1) << 2 * i
         return bits.to_bytes((len(self.shape.properties) + 3) // 4, "little")
 
     def _values(self) -> bytes:
