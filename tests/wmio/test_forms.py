@@ -22,7 +22,8 @@ from openwmi.cim import (
     Qualifiers,
     fold,
 )
-from openwmi.errors import DecodeError
+from openwmi.errors import DecodeError, WbemError
+from openwmi.status import WbemStatus
 from openwmi.wmio import (
     Decoration,
     ObjectFlags,
@@ -164,6 +165,20 @@ def test_a_default_and_a_qualifier(
     )  # fmt: skip
     assert [p.default for p in shape.properties] == [None, value]
     assert [(p.type, p.is_array) for p in shape.properties] == [(type_, is_array)] * 2
+
+
+@pytest.mark.parametrize("type_", list(T))
+def test_a_qualifier_that_is_null(type_: CimType) -> None:
+    """What is in the heap may be missing there (2.2.69). A number, in its place, is always one."""
+    cls = Class("A", qualifiers=NameMap([Qualifier("Q", type_, None), Qualifier("R", type_, None, True)]))
+    if type_ in (T.STRING, T.DATETIME, T.REFERENCE, T.OBJECT):
+        assert decode_class_part(encode_class_part(cls)).cls == cls
+        return
+    with pytest.raises(WbemError, match=f"qualifier Q: MS-WMIO has no NULL of {type_.text}") as caught:
+        encode_class_part(cls)
+    assert caught.value.status == WbemStatus.WBEM_E_INVALID_PARAMETER
+    arrays = Class("A", qualifiers=cls.qualifiers.without("Q"))
+    assert decode_class_part(encode_class_part(arrays)).cls == arrays
 
 
 FLAVORS = [Flavor(bits) for bits in (0, 1, 2, 0x10, 0x40, 0x80, 0xD3)]

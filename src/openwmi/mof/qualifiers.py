@@ -139,7 +139,12 @@ def _without_value(name: str, declared: _Declared | None, flavor: Flavor) -> Qua
 
 
 def _stored(type_: CimType, value: CimValue) -> CimType:
-    """The type WMI keeps: sint32 for every integer that fits, real64 for reals (MS-WMIO 2.2.60 knows no others)."""
+    """The type WMI keeps: sint32 for every integer that fits, real64 for reals (MS-WMIO 2.2.60 knows no others).
+
+    MS-WMIO has no NULL among numbers and booleans (2.2.71): that is kept as a string, as one of no declared type is.
+    """
+    if value is None:
+        return CimType.STRING
     if type_ is CimType.REAL32:
         return CimType.REAL64
     if type_ not in INTEGER_RANGES:

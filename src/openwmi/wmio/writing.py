@@ -1,7 +1,8 @@
 """Writing MS-WMIO: a heap that grows, and values that go into it.
 
 Raises `WbemError` for what the format cannot carry: a string with a NUL character in it (strings end at it), a value
-that is not of its declared type, objects nested deeper than a reader would follow.
+that is not of its declared type, a number that is NULL where no NdTable says so, objects nested deeper than a reader
+would follow.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from openwmi.wmio.layout import (
     NO_REFERENCE,
     PROPAGATED,
     QUALIFIER,
+    REFERENCED,
     SINGLE,
     TEXTS,
     U32,
@@ -164,6 +166,9 @@ class HeapWriter:
         name = self.name(DICTIONARY_SPELLINGS.get(qualifier.name.lower(), qualifier.name))
         flavor = qualifier.flavor & KNOWN_FLAVORS | (PROPAGATED if qualifier.propagated else 0)
         type_ = qualifier.type | (ARRAY if qualifier.is_array else 0)
+        if qualifier.value is None and not qualifier.is_array and qualifier.type not in REFERENCED:
+            # The text's NoValue (2.2.74) is for a property's slot: a reader would take it for -1, or for TRUE.
+            raise unfit(f"qualifier {qualifier.name}: MS-WMIO has no NULL of {qualifier.type.text}; leave it out")
         value = self.inline(qualifier.value, qualifier.type, qualifier.is_array, f"qualifier {qualifier.name}")
         return QUALIFIER.pack(name, flavor, type_) + value
 
