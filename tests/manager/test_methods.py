@@ -215,6 +215,45 @@ async def test_the_security_descriptor(manager: ObjectManager, cimv2: Namespace)
             await system_security(cimv2, name, ctx, **values)
 
 
+def default_entries() -> tuple[Ace, ...]:
+    dacl = default_descriptor().dacl
+    assert dacl is not None
+    return dacl.aces
+
+
+async def test_the_security_descriptor_as_objects(manager: ObjectManager, cimv2: Namespace) -> None:
+    await manager.in_store(manager.set_descriptor, "root", parse_sddl("O:BAG:BAD:(A;CI;DC;;;AU)"))
+    out = await system_security(cimv2, "GetSecurityDescriptor")
+    assert out["ReturnValue"] == 0
+    assert [entry["AccessMask"] for entry in out["Descriptor"]["DACL"]] == [a.mask for a in default_entries()]
+    # What is set as bytes and what is set as objects is the same, what the parent hands down included.
+    own = parse_sddl("O:BAG:BAD:(D;CI;DC;;;BU)(A;;CCWD;;;WD)S:(AU;SAFA;CC;;;WD)")
+    await system_security(cimv2, "SetSD", SD=bytes(own))
+    sd = (await system_security(cimv2, "GetSD"))["SD"]
+    given = (await system_security(cimv2, "GetSecurityDescriptor"))["Descriptor"]
+    await system_security(cimv2, "SetSD", SD=bytes(default_descriptor()))
+    assert (await system_security(cimv2, "SetSecurityDescriptor", Descriptor=given))["ReturnValue"] == 0
+    assert (await system_security(cimv2, "GetSD"))["SD"] == sd
+    assert "(A;CIID;DC;;;AU)" in format_sddl(SecurityDescriptor.from_bytes(sd))
+
+
+async def test_the_security_descriptor_as_objects_takes_the_same_rights(
+    manager: ObjectManager, cimv2: Namespace
+) -> None:
+    descriptor = (await system_security(cimv2, "GetSecurityDescriptor"))["Descriptor"]
+    needed = {"GetSecurityDescriptor": AccessRight.READ_CONTROL, "SetSecurityDescriptor": AccessRight.WRITE_DAC}
+    callable_ = AccessRight.ENABLE | AccessRight.METHOD_EXECUTE
+    for name, right in needed.items():
+        values = {"Descriptor": descriptor} if name.startswith("Set") else {}
+        for granted in (AccessRight.READ_CONTROL, AccessRight.WRITE_DAC):
+            await grant(manager, callable_ | granted)
+            if granted is right:
+                await system_security(cimv2, name, context(USER), **values)
+            else:
+                with pytest.raises(AccessDenied):
+                    await system_security(cimv2, name, context(USER), **values)
+
+
 @pytest.mark.requirement("WMI-2.2.30.2-01")
 async def test_setting_a_descriptor_inherits_from_the_parent(manager: ObjectManager, cimv2: Namespace) -> None:
     own = parse_sddl("O:BAG:BAD:(A;;CC;;;WD)")

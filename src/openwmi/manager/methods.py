@@ -1,4 +1,4 @@
-"""ExecMethod (MS-WMI 3.1.4.3.22): methods that providers implement, and those of `__SystemSecurity` (2.2.30)."""
+"""ExecMethod (MS-WMI 3.1.4.3.22): methods that providers implement, and those that the server itself has."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 from openwmi.cim import Class, Instance, Method, ObjectPath, flag, fold
 from openwmi.cim.operation import Operation
 from openwmi.cim.operations import ExecMethod
-from openwmi.errors import DecodeError, InvalidObjectPath, InvalidParameter, NotFound, WbemError
+from openwmi.errors import InvalidObjectPath, InvalidParameter, WbemError
+from openwmi.manager import system_security
 from openwmi.manager.job import Job, Producer, instance_path
-from openwmi.security.access import AccessRight
-from openwmi.security.descriptor import SecurityDescriptor
 from openwmi.status import WbemStatus
 
 __all__ = ["start"]
@@ -32,7 +31,7 @@ def start(job: Job[ExecMethod]) -> Producer:
     keys = {} if path.is_class else path.bind(cls)
     arguments = _arguments(method, job.request.parameters, f"{cls.name}.{method.name}")
     if fold(cls.name) == "__systemsecurity":
-        return lambda operation: _system_security(job, method, arguments, operation)
+        return lambda operation: system_security.invoke(job, method, arguments, operation)
     if cls.provider is None:
         raise WbemError.of(
             WbemStatus.WBEM_E_METHOD_NOT_IMPLEMENTED, f"{cls.name} is static: nobody implements {method.name}"
@@ -74,31 +73,3 @@ async def _invoke(
         raise job.failed(error, runner.name) from error
     if result is not None:
         await operation.deliver([result])
-
-
-async def _system_security(
-    job: Job[ExecMethod], method: Method, arguments: dict[str, Any], operation: Operation
-) -> None:
-    """GetSD, SetSD and GetCallerAccessRights. The rights are those that each of them reads or changes (5.2)."""
-    out: dict[str, Any] = {"ReturnValue": 0}
-    name = fold(method.name)
-    if name == "getsd":
-        job.need(AccessRight.READ_CONTROL, "GetSD reads the security descriptor")
-        out["SD"] = bytes(await job.in_store(job.manager.descriptor, job.namespace))
-    elif name == "setsd":
-        job.need(AccessRight.WRITE_DAC, "SetSD changes the security descriptor")
-        try:
-            descriptor = SecurityDescriptor.from_bytes(arguments["SD"] or b"")
-        except DecodeError as error:
-            raise InvalidParameter(f"SD is no security descriptor: {error}") from error
-        await job.in_store(_set_descriptor, job, descriptor)
-    elif name == "getcalleraccessrights":
-        out["rights"] = int(job.granted)
-    else:
-        raise NotFound(f"__SystemSecurity has no method {method.name}")
-    assert method.out_class is not None
-    await operation.deliver([Instance(method.out_class.shape, out)])
-
-
-def _set_descriptor(job: Job[ExecMethod], descriptor: SecurityDescriptor) -> None:
-    job.manager.set_descriptor(job.namespace, job.manager.with_inherited(job.namespace, descriptor))
