@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from openwmi.errors import ConfigurationError
 from openwmi.manager.limits import Limits
+from openwmi.providers import discovery
 from openwmi.providers.host import HostComputerSystem
 from openwmi.security.accounts import Accounts
 from openwmi.security.context import AuthenticationLevel
 from openwmi.server.callbacks import CallbackSecurity
 from openwmi.server.settings import Settings
+from tests.providers.isolated_support import Bare
 
 
 def load(tmp_path: Path, text: str) -> Settings:
@@ -109,6 +112,29 @@ def test_files_that_are_no_settings(tmp_path: Path) -> None:
     big.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError, match="is not TOML"):
         Settings.load(big)
+
+
+@pytest.fixture
+def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [EntryPoint("bare", "tests.providers.isolated_support:Bare", discovery.GROUP)]
+    monkeypatch.setattr(discovery, "entry_points", lambda group: entries)
+
+
+@pytest.mark.usefixtures("_installed")
+async def test_an_installed_provider_by_name(tmp_path: Path) -> None:
+    text = f"""
+        rpc_port = 0
+        exporter_port = 0
+        providers = ["BARE", "{HostComputerSystem.name}"]
+        installed_providers = ["bare"]
+        """
+    server = load(tmp_path, text).server(None, Accounts())
+    assert server._providers == ("bare", HostComputerSystem)
+    async with server:
+        for provider in (Bare, HostComputerSystem):
+            assert server.manager.providers.has(provider.name, "root\\cimv2")
+    with pytest.raises(ConfigurationError, match=f"there is no Bear; there are .*{HostComputerSystem.name}.*, bare$"):
+        load(tmp_path, 'providers = ["Bear"]').server(None, Accounts())
 
 
 def test_a_provider_that_is_not_there(tmp_path: Path) -> None:

@@ -23,10 +23,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from openwmi.cim import fold
 from openwmi.errors import ConfigurationError
 from openwmi.manager.limits import Limits
 from openwmi.manager.recovery import RecoveryList
 from openwmi.providers import Isolation, Provider
+from openwmi.providers.discovery import installed
 from openwmi.providers.host import HOST_PROVIDERS
 from openwmi.repository import MemoryStore, SqliteStore
 from openwmi.rpc import ConnectionLimits
@@ -80,8 +82,9 @@ _Port = Annotated[int, Field(ge=0, le=65_535)]
 class Settings(BaseModel):
     """What a server needs to know. Files that are None are the user's own, or, of `backups` and `ready_file`, none.
 
-    `providers` are names of the host's own; `installed_providers` and `allowed_providers` are entry points, run for
-    every namespace or for those that register them, and with `isolate_providers` each in a process of its own.
+    `providers` are names of the host's own providers, which all run if none are named, and of entry points.
+    `installed_providers` and `allowed_providers` are entry points, run beside those for every namespace or for those
+    that register them. With `isolate_providers` each entry point's is in a process of its own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -129,7 +132,7 @@ class Settings(BaseModel):
             listen=self.listen,
             rpc_port=self.rpc_port,
             exporter_port=self.exporter_port,
-            providers=(*providers, *self.installed_providers),
+            providers=tuple(dict.fromkeys((*providers, *self.installed_providers))),
             allowed_providers=self.allowed_providers,
             isolation=Isolation() if self.isolate_providers else None,
             limits=self.limits,
@@ -143,12 +146,14 @@ class Settings(BaseModel):
             recovery=None if repository is None else RecoveryList.beside(repository),
         )
 
-    def _chosen_providers(self) -> tuple[Callable[[], Provider], ...]:
-        """The host's providers that `providers` names; all of them for None."""
+    def _chosen_providers(self) -> tuple[Callable[[], Provider] | str, ...]:
+        """What `providers` names, entry points by their names; all the host's providers for None."""
         if self.providers is None:
             return HOST_PROVIDERS
-        known = {provider.name: provider for provider in HOST_PROVIDERS}
+        own = {provider.name: provider for provider in HOST_PROVIDERS}
+        brought = {fold(entry.name): entry.name for entry in installed()}
         for name in self.providers:
-            if name not in known:
-                raise ConfigurationError(f"providers: there is no {name}; there are {', '.join(known)}")
-        return tuple(known[name] for name in self.providers)
+            if name not in own and fold(name) not in brought:
+                names = ", ".join((*own, *brought.values()))
+                raise ConfigurationError(f"providers: there is no {name}; there are {names}")
+        return tuple(own[name] if name in own else brought[fold(name)] for name in self.providers)
