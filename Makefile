@@ -32,6 +32,7 @@ bench: $(VENV)/.development
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/rpc.py
 	$(BIN)/python -m bench.dcom --quick
+	$(BIN)/python -m bench.client --quick
 
 docs: $(VENV)/.documentation
 	$(BIN)/sphinx-build -W --keep-going -q -j auto docs build/docs

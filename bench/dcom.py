@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -68,19 +68,25 @@ def provider_of(count: int) -> type[Provider]:
     return Processes
 
 
-async def serve(count: int) -> None:
-    """Says at which port, and serves until standard input ends."""
+async def serve(count: int, hosts: int) -> None:
+    """Says at which ports, and serves until standard input ends."""
     accounts = Accounts()
     accounts.add(USER, PASSWORD, administrator=True)
-    async with Server(MemoryStore(), accounts, rpc_port=0, exporter_port=0, providers=[provider_of(count)]) as server:
-        print(json.dumps(server.addresses.rpc_port), flush=True)
+    providers = [provider_of(count)]
+    async with AsyncExitStack() as servers:
+        ports = []
+        for _ in range(hosts):
+            server = Server(MemoryStore(), accounts, rpc_port=0, exporter_port=0, providers=providers)
+            await servers.enter_async_context(server)
+            ports.append(server.addresses.rpc_port)
+        print(json.dumps(ports), flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 
 @contextmanager
-def serving(count: int) -> Iterator[tuple[int, psutil.Process]]:
-    """A server's port and process."""
-    command = [*COMMAND, "--serve", str(count)]
+def serving_hosts(count: int, hosts: int) -> Iterator[tuple[list[int], psutil.Process]]:
+    """The ports of so many servers, each with `count` objects, and the process that they are in."""
+    command = [*COMMAND, "--serve", str(count), "--hosts", str(hosts)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         if server.stdout is None or not (line := server.stdout.readline()):
             raise SystemExit("the server did not start")
@@ -88,6 +94,13 @@ def serving(count: int) -> Iterator[tuple[int, psutil.Process]]:
             yield json.loads(line), psutil.Process(server.pid)
         finally:
             server.communicate()
+
+
+@contextmanager
+def serving(count: int) -> Iterator[tuple[int, psutil.Process]]:
+    """A server's port and process."""
+    with serving_hosts(count, 1) as ((port,), server):
+        yield port, server
 
 
 # -- the clients
@@ -140,8 +153,8 @@ async def by_openwmi_one_value(port: int) -> Run:
     return await by_openwmi(port, lambda found: found.Name)
 
 
-async def by_aiowmi(port: int, *, smart: bool = False) -> Run:
-    """aiowmi asks for one object at a time and knows no other way."""
+async def by_aiowmi(port: int, *, smart: bool = False, watch: Watch | None = None) -> Run:
+    """aiowmi asks for one object at a time and knows no other way. A `watch` that is given runs already."""
     from aiowmi.connection import Connection
     from aiowmi.exceptions import ServerNotOptimized, WbemException
     from aiowmi.query import Query
@@ -158,7 +171,7 @@ async def by_aiowmi(port: int, *, smart: bool = False) -> Run:
                         await context.optimize()
                     except (ServerNotOptimized, WbemException) as error:
                         raise LookupError("the server has no SmartEnum") from error
-                watch = Watch()
+                watch = watch or Watch()
                 async for found in context.results():
                     watch.one({name: each.value for name, each in found.items()})
                 return watch.done()
@@ -307,11 +320,12 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the objects, one round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--hosts", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--client", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve is not None:
-        asyncio.run(serve(given.serve))
+        asyncio.run(serve(given.serve, given.hosts))
         return 0
     if given.client is not None:
         return asyncio.run(client(given.client, given.port))

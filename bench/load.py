@@ -117,14 +117,19 @@ async def run(count: int, seconds: float) -> int:
     return int(bool(load.errors) or after > before * GROWTH or left > 0)
 
 
+def allow_connections(sessions: int) -> None:
+    """Lets this process and those that it starts have so many sessions open, as far as the system permits."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(now, _FILES * sessions + 100)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most == resource.RLIM_INFINITY else min(most, wanted), most))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=SESSIONS)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     given = parser.parse_args()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES * given.sessions + 100
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most == resource.RLIM_INFINITY else min(most, wanted), most))
+    allow_connections(given.sessions)
     return asyncio.run(run(given.sessions, given.seconds))
 
 
