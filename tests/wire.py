@@ -144,7 +144,12 @@ def sinks_of(session: AsyncSession) -> int:
 
 async def cut(session: AsyncSession) -> None:
     """Cuts a session's connections, without a word to the server or to the session."""
-    for connection in connection_of(session)._transport._connections.values():
+    await cut_off(connection_of(session))
+
+
+async def cut_off(log_on: DcomConnection) -> None:
+    """The same for the connections of a log-on."""
+    for connection in log_on._transport._connections.values():
         connection._writer.transport.abort()
         await asyncio.wait({connection._reading})
 

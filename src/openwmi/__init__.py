@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from openwmi.client.operation import AsyncOperation as AsyncOperation
     from openwmi.client.operation import CancelReason as CancelReason
     from openwmi.client.options import OperationOptions as OperationOptions
+    from openwmi.client.pool import AsyncPool as AsyncPool
     from openwmi.client.session import AsyncSession as AsyncSession
     from openwmi.client.sync import Operation as Operation
+    from openwmi.client.sync import Pool as Pool
     from openwmi.client.sync import Session as Session
     from openwmi.client.sync import connect as connect
     from openwmi.errors import AccessDenied as AccessDenied
@@ -64,6 +66,7 @@ _HOME: Final = {
     "AccessDenied": "openwmi.errors",
     "Accounts": "openwmi.security.accounts",
     "AsyncOperation": "openwmi.client.operation",
+    "AsyncPool": "openwmi.client.pool",
     "AsyncSession": "openwmi.client.session",
     "AuthenticationError": "openwmi.errors",
     "Callbacks": "openwmi.client.callbacks",
@@ -89,6 +92,7 @@ _HOME: Final = {
     "OperationCancelled": "openwmi.errors",
     "OperationOptions": "openwmi.client.options",
     "PeerError": "openwmi.errors",
+    "Pool": "openwmi.client.sync",
     "ProtocolError": "openwmi.errors",
     "RepositoryDamaged": "openwmi.errors",
     "RepositoryInUse": "openwmi.errors",
@@ -109,6 +113,7 @@ __all__ = [
     "AccessDenied",
     "Accounts",
     "AsyncOperation",
+    "AsyncPool",
     "AsyncSession",
     "AuthenticationError",
     "Callbacks",
@@ -134,6 +139,7 @@ __all__ = [
     "OperationCancelled",
     "OperationOptions",
     "PeerError",
+    "Pool",
     "ProtocolError",
     "RepositoryDamaged",
     "RepositoryInUse",

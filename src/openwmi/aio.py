@@ -1,17 +1,18 @@
-"""The asyncio API: `connect` opens a session."""
+"""The asyncio API: `connect` opens a session, a `Pool` keeps several for those who come and go."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openwmi.client.urls import parse_url
 from openwmi.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from openwmi.client.pool import AsyncPool as Pool
     from openwmi.client.session import AsyncSession
 
-__all__ = ["connect"]
+__all__ = ["Pool", "connect"]
 
 DEFAULT_NAMESPACE = "root\\cimv2"
 
@@ -48,3 +49,12 @@ async def connect(
         raise ConfigurationError("no user: write dcom://user@host, or give user=")
     credentials = Credentials(name, password, nt_hash)
     return await open_dcom(target.host, target.port, credentials, wanted, tuple(locales), timeout, optimized=smart_enum)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Pool":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Late: the pool is made from `connect`.
+    from openwmi.client.pool import AsyncPool
+
+    return AsyncPool

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntFlag
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, runtime_checkable
 
 from openwmi.cim.classes import Class
 from openwmi.cim.instances import Instance
@@ -24,6 +24,7 @@ __all__ = [
     "IGNORED_FLAGS",
     "CallContext",
     "CallingMode",
+    "Connected",
     "DeleteClass",
     "DeleteInstance",
     "EnumerateClasses",
@@ -118,13 +119,15 @@ class CallContext:
 class Request:
     """Base of the requests. `FLAGS` are the flags valid for this one beside those of the calling mode.
 
-    `RETURNS_MANY` says that the results are for an enumerator, `RETURNS_OBJECT` that there is one object, or none.
+    `RETURNS_MANY` says that the results are for an enumerator, `RETURNS_OBJECT` that there is one object, or none, and
+    `REPEATABLE` that it changes nothing, so that asking twice is as good as asking once.
     """
 
     FLAGS: ClassVar[int] = 0
     IGNORED: ClassVar[int] = IGNORED_FLAGS
     RETURNS_MANY: ClassVar[bool] = False
     RETURNS_OBJECT: ClassVar[bool] = False
+    REPEATABLE: ClassVar[bool] = False
     METHOD: ClassVar[str] = ""
 
 
@@ -134,6 +137,7 @@ class GetObject(Request):
 
     FLAGS = Flags.USE_AMENDED_QUALIFIERS | Flags.DIRECT_READ
     RETURNS_OBJECT = True
+    REPEATABLE = True
     METHOD = "GetObject"
     path: str | None
 
@@ -165,6 +169,7 @@ class EnumerateClasses(Request):
 
     FLAGS = Flags.USE_AMENDED_QUALIFIERS | Flags.SHALLOW | Flags.FORWARD_ONLY
     RETURNS_MANY = True
+    REPEATABLE = True
     METHOD = "CreateClassEnum"
     superclass: str | None
 
@@ -195,6 +200,7 @@ class EnumerateInstances(Request):
         | Flags.FORWARD_ONLY | Flags.ENSURE_LOCATABLE
     )  # fmt: skip
     RETURNS_MANY = True
+    REPEATABLE = True
     METHOD = "CreateInstanceEnum"
     class_name: str | None
 
@@ -208,6 +214,7 @@ class ExecQuery(Request):
         | Flags.FORWARD_ONLY | Flags.ENSURE_LOCATABLE
     )  # fmt: skip
     RETURNS_MANY = True
+    REPEATABLE = True
     METHOD = "ExecQuery"
     query: str | None
     language: str | None = "WQL"
@@ -238,6 +245,16 @@ class Operations(Protocol):
 
     async def open_namespace(self, path: str | None, context: CallContext) -> Operations:
         """The child namespace `path` of this one (3.1.4.3.1); WBEM_E_INVALID_NAMESPACE if there is none."""
+        ...
+
+
+@runtime_checkable
+class Connected(Protocol):
+    """What is at the other end of a connection."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether a connection has ended that was not closed from here, since the first one was made."""
         ...
 
 

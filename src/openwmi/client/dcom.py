@@ -106,8 +106,10 @@ class DcomConnection:
         )
         self._pinging: asyncio.Task[None] | None = None
         self._transport.on_lost = self._lost
+        self.lost = False
 
     def _lost(self, endpoint: Endpoint, reason: PeerError) -> None:
+        self.lost = True
         # The connection to the resolver may go once the log-on object is there.
         if endpoint != self._resolver:
             self._namespaces.connection_lost(reason)

@@ -18,7 +18,7 @@ from types import EllipsisType
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from openwmi.cim import Class, ObjectPath, TypedValue, fold
-from openwmi.cim.operations import CallContext, Namespaces, Operations, Principal
+from openwmi.cim.operations import CallContext, Connected, Namespaces, Operations, Principal
 from openwmi.cim.upkeep import Backup, Pause, RestoreFlags, RestoreFrom, Resume, Upkeep
 from openwmi.client.objects import Instance, Invoker
 from openwmi.client.operation import AsyncOperation
@@ -186,6 +186,11 @@ class AsyncSession:
     def scope(self) -> str:
         r"""The namespace that is open, such as ``root\cimv2``."""
         return self._operations.namespace
+
+    @property
+    def lost(self) -> bool:
+        """Whether its connection has ended, by the server or on the way. What the session held there may be gone."""
+        return isinstance(self._namespaces, Connected) and self._namespaces.lost
 
     @property
     def origin(self) -> Invoker | None:

@@ -18,11 +18,12 @@ from openwmi.cim.operation import Outcome, Progress
 from openwmi.cim.operations import Principal
 from openwmi.client.callbacks import refuse_inside
 from openwmi.client.operation import AsyncOperation, CancelReason
+from openwmi.client.pool import IDLE, LIMIT, AsyncPool
 from openwmi.client.portal import Portal
 from openwmi.client.session import AsyncSession
 from openwmi.client.verbs import Verbs
 
-__all__ = ["Operation", "Session", "Starting", "connect"]
+__all__ = ["Operation", "Pool", "Session", "Starting", "connect"]
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -260,3 +261,40 @@ def _connecting(original: Callable[P, Coroutine[Any, Any, AsyncSession]]) -> Cal
 
 
 connect = _connecting(aio.connect)
+
+
+class _PooledSession(Session):
+    """A session of a pool, which gets it back."""
+
+    close = blocking(AsyncSession.close)
+
+
+def _lent(portal: Portal, session: AsyncSession) -> _PooledSession:
+    return _PooledSession(portal, session)
+
+
+class Pool(Facade[AsyncPool]):
+    """Sessions over log-ons that stay, as `AsyncPool` has them. It may be used from several threads."""
+
+    connect = opening(AsyncPool.connect, _lent)
+
+    def __init__(self, *, limit: int = LIMIT, idle: float = IDLE) -> None:
+        """At most `limit` log-ons for each host; one that nobody has used for `idle` seconds is given back."""
+        pool = AsyncPool(limit=limit, idle=idle)
+        super().__init__(Portal(), pool)
+        self._portal.at_end(pool.close)
+        self._abandoned = weakref.finalize(self, self._portal.abandon)
+
+    def close(self) -> None:
+        """Gives every log-on back, also those in use, and ends the thread."""
+        self._abandoned.detach()
+        self._portal.close()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return repr(self._wrapped)
