@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from openwmi import aio as aio
+    from openwmi.cim.notices import Channel as Channel
+    from openwmi.cim.notices import Message as Message
+    from openwmi.cim.notices import Prompt as Prompt
     from openwmi.client.callbacks import Callbacks as Callbacks
     from openwmi.client.callbacks import Result as Result
     from openwmi.client.methods import MethodResult as MethodResult
@@ -72,6 +75,7 @@ _HOME: Final = {
     "Callbacks": "openwmi.client.callbacks",
     "CallerError": "openwmi.errors",
     "CancelReason": "openwmi.client.operation",
+    "Channel": "openwmi.cim.notices",
     "ConfigurationError": "openwmi.errors",
     "ConnectError": "openwmi.errors",
     "ConnectionLost": "openwmi.errors",
@@ -85,6 +89,7 @@ _HOME: Final = {
     "InvalidParameter": "openwmi.errors",
     "InvalidQuery": "openwmi.errors",
     "MemoryStore": "openwmi.repository",
+    "Message": "openwmi.cim.notices",
     "MethodFailed": "openwmi.errors",
     "MethodResult": "openwmi.client.methods",
     "NotFound": "openwmi.errors",
@@ -93,6 +98,7 @@ _HOME: Final = {
     "OperationOptions": "openwmi.client.options",
     "PeerError": "openwmi.errors",
     "Pool": "openwmi.client.sync",
+    "Prompt": "openwmi.cim.notices",
     "ProtocolError": "openwmi.errors",
     "RepositoryDamaged": "openwmi.errors",
     "RepositoryInUse": "openwmi.errors",
@@ -119,6 +125,7 @@ __all__ = [
     "Callbacks",
     "CallerError",
     "CancelReason",
+    "Channel",
     "ConfigurationError",
     "ConnectError",
     "ConnectionLost",
@@ -132,6 +139,7 @@ __all__ = [
     "InvalidParameter",
     "InvalidQuery",
     "MemoryStore",
+    "Message",
     "MethodFailed",
     "MethodResult",
     "NotFound",
@@ -140,6 +148,7 @@ __all__ = [
     "OperationOptions",
     "PeerError",
     "Pool",
+    "Prompt",
     "ProtocolError",
     "RepositoryDamaged",
     "RepositoryInUse",

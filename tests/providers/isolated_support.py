@@ -11,7 +11,7 @@ from typing import Any
 
 from openwmi.cim import Class, Instance
 from openwmi.errors import AccessDenied
-from openwmi.providers import DynamicProperty, Key, Provider, ProviderCall, Uint32, cim_class, method
+from openwmi.providers import Channel, DynamicProperty, Key, Provider, ProviderCall, Uint32, cim_class, method
 
 
 @cim_class(superclass="Acme_Thing")
@@ -56,6 +56,10 @@ class Troubled(Provider):
                 os.write(1, b"not a frame, just noise on what was standard output\n")
                 sys.stdout.write("printed\n")
                 return {}
+            case 14:
+                call.message("a bulb flickers", Channel.VERBOSE)
+                mine = call.prompt("is it yours?", critical=True).wait()
+                return {"On": mine and call.error(AccessDenied("no ladder")).wait()}
         return None
 
     def enumerate_instances(self, call: ProviderCall) -> Iterator[dict[str, Any]]:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from openwmi.cim import CimType, ObjectPath, Property, TypedValue
-from openwmi.cim.operation import Progress
+from openwmi.cim.notices import Channel, Message, Prompt, Question
+from openwmi.cim.operation import Progress, Report
 from openwmi.cim.operations import CallContext
-from openwmi.errors import AccessDenied, ConfigurationError, NotFound, WbemError
+from openwmi.errors import AccessDenied, ConfigurationError, NotFound, ProtocolError, WbemError
 from openwmi.providers import DynamicProperty, Isolation, Provider
 from openwmi.providers.isolated import IsolatedRunner, reference_to
+from openwmi.providers.messages import report_from
 from openwmi.providers.registry import ProviderTable
 from openwmi.providers.runner import Batches, Offer, ProviderFailure, ProviderRunner
 from openwmi.providers.running import ThreadRunner
@@ -103,7 +105,7 @@ async def test_a_stream_that_breaks(runner: ProviderRunner) -> None:
 async def test_writing(runner: ProviderRunner) -> None:
     await runner.put(call(flags=2), LAMP.new(Number=1, Colour="green"), nobody)
     assert (await failure(runner.put(call(), LAMP.new(Number=1), nobody))).status == E.WBEM_E_PROVIDER_FAILURE
-    heard: list[Progress] = []
+    heard: list[Report] = []
     await runner.delete(call(path=ObjectPath.of("Acme_Lamp", Number=1)), {"Number": 1}, heard.append)
     await asyncio.sleep(0)
     assert heard == [Progress(1, 2, "half")]
@@ -263,3 +265,64 @@ def test_one_that_no_other_process_would_find() -> None:
     for factory in (Local, lambda: Bare()):
         with pytest.raises(ConfigurationError, match="process of its own"):
             ProviderTable().register(factory, "Local", isolation=SMALL)
+
+
+# -- what a provider says and asks
+
+
+@pytest.mark.parametrize(("answers", "asked"), [((True, True), 2), ((True, False), 2), ((False,), 1)])
+async def test_questions_come_and_answers_go(runner: ProviderRunner, answers: tuple[bool, ...], asked: int) -> None:
+    said: list[Report] = []
+    left = list(answers)
+
+    def hear(report: Report) -> None:
+        said.append(report)
+        if isinstance(report, Question):
+            report.answer(left.pop(0))
+
+    path = ObjectPath.of("Acme_Lamp", Number=14)
+    found = await runner.get(call(path=path), {"Number": 14}, hear)
+    assert found["On"] is all(answers)
+    message, *questions = said
+    assert message == Message("a bulb flickers", Channel.VERBOSE)
+    about = [question.about for question in questions if isinstance(question, Question)]
+    assert len(about) == asked
+    assert about[0] == Prompt("is it yours?", critical=True)
+    for error in about[1:]:
+        assert isinstance(error, AccessDenied)
+        assert error.detail == "no ladder"
+
+
+async def test_nobody_answers_after_a_cancel(runner: ProviderRunner) -> None:
+    asked = asyncio.Event()
+
+    def hear(report: Report) -> None:
+        if isinstance(report, Question):
+            asked.set()
+
+    path = ObjectPath.of("Acme_Lamp", Number=14)
+    getting = asyncio.ensure_future(runner.get(call(path=path), {"Number": 14}, hear))
+    await asyncio.wait_for(asked.wait(), 30)
+    getting.cancel()
+    await asyncio.wait({getting})
+    # The thread is free again.
+    assert (await get(runner, 1))["Colour"] == "blue"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"kind": "progress", "current": 1, "total": "2", "text": None},
+        {"kind": "message", "text": "x", "channel": 3},
+        {"kind": "message", "text": 1, "channel": 0},
+        {"kind": "prompt", "text": "x"},
+        {"kind": "error", "status": "x", "detail": "x"},
+    ],
+)
+def test_a_report_that_is_none(header: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError, match=header["kind"]):
+        report_from(header)
+
+
+def test_what_is_no_report() -> None:
+    assert report_from({"kind": "batch"}) is None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from openwmi.cim import Instance
-from openwmi.cim.operation import Progress
+from openwmi.cim.operation import Progress, Report
 from openwmi.errors import AccessDenied, NotFound, WbemError
 from openwmi.providers import PENDING, Provider, ProviderCall, method
 from openwmi.providers.runner import Batches, ProviderRunner
@@ -338,7 +338,7 @@ async def test_cancelling_reaches_the_provider() -> None:
 
 
 async def test_progress_comes_in_order_and_in_the_loop() -> None:
-    heard: list[tuple[Progress, bool]] = []
+    heard: list[tuple[Report, bool]] = []
 
     def reports(self: Provider, call: ProviderCall, keys: Any) -> None:
         call.progress(1, 2, "half")

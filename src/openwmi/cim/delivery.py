@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from openwmi.cim.instances import CimObject, Instance
+from openwmi.cim.notices import Message, Question, unheard
 from openwmi.cim.operation import Operation, Outcome, Progress
 from openwmi.cim.operations import CallContext, Flags
 from openwmi.errors import Error, NotFound, PeerError, ProtocolError, WbemError
@@ -132,6 +133,9 @@ class AsyncOperationTable:
             event = await operation.next_event()
             if isinstance(event, Outcome):
                 return event
+            if isinstance(event, Message | Question):
+                unheard(event)  # a sink has no call for it
+                continue
             if entry.call_cancelled or (isinstance(event, Progress) and not wants_progress):
                 continue
             entry.callback_in_progress = True

@@ -15,14 +15,15 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from openwmi.cim.instances import CimObject, Instance
+from openwmi.cim.notices import Hears, Message, Prompt, Question
 from openwmi.cim.operations import CallContext, Request
 from openwmi.errors import Error, PeerError, WbemError
 from openwmi.status import WbemStatus, succeeded
 
-__all__ = ["Operation", "Outcome", "Progress", "undisturbed"]
+__all__ = ["Operation", "Outcome", "Progress", "Report", "undisturbed"]
 
 _log = logging.getLogger("openwmi.operation")
 
@@ -75,6 +76,9 @@ class Progress:
     text: str | None = None
 
 
+Report: TypeAlias = Progress | Message | Question
+"""What a producer says beside its results."""
+
 EXPIRED: Final = Outcome(WbemStatus.WBEM_E_PROVIDER_TIMED_OUT, detail="the operation's deadline passed")
 CANCELLED: Final = Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail="the operation was cancelled")
 
@@ -94,6 +98,8 @@ class Operation:
         self._progress: Progress | None = None
         self._untold = False
         self._outcome: Outcome | None = None
+        self._notices: deque[Message | Question] = deque()
+        self._questions: set[Question] = set()
         self._wakers: set[asyncio.Future[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -178,11 +184,24 @@ class Operation:
             self._results.extend(objects[start : start + self._capacity])
             self.wake()
 
-    def report(self, progress: Progress) -> None:
-        """Reports progress. A report that nobody has taken yet is replaced by a newer one."""
-        if self._outcome is None:
-            self._progress, self._untold = progress, True
+    def report(self, said: Report) -> None:
+        """Reports progress, or passes a notice on to a caller who hears it.
+
+        Progress that nobody has taken yet is replaced by newer. A notice is dropped where the caller is too far behind,
+        and a question answered by its default.
+        """
+        if isinstance(said, Progress):
+            if self._outcome is None:
+                self._progress, self._untold = said, True
+                self.wake()
+        elif self._outcome is None and _needed(said) & self.context.hears and len(self._notices) < self._capacity:
+            self._notices.append(said)
+            if isinstance(said, Question):
+                self._questions.add(said)
+                said.on_answer(lambda _: self._questions.discard(said))
             self.wake()
+        elif isinstance(said, Question):
+            said.answer(self._outcome is None and said.default)
 
     def fail(self, error: WbemError) -> None:
         """Ends the operation with an error."""
@@ -195,6 +214,9 @@ class Operation:
         self._outcome = outcome = self.explained(outcome)
         if outcome.status == WbemStatus.WBEM_E_CALL_CANCELLED:
             self._results.clear()
+            self._notices.clear()
+        for question in tuple(self._questions):
+            question.answer(False)
         self.wake()
         callbacks, self._on_finish = self._on_finish, []
         for callback in callbacks:
@@ -234,12 +256,16 @@ class Operation:
         else:
             self._on_finish.append(callback)
 
-    async def next_event(self) -> Sequence[CimObject] | Progress | Outcome:
-        """The next thing there is: a batch of results, progress, or, after all results, the outcome.
+    async def next_event(self) -> Sequence[CimObject] | Report | Outcome:
+        """The next thing there is: a notice, a batch of results, progress, or, after all results, the outcome.
 
         A cancelled or failed operation gives the results that came before first, but not after a cancel.
         """
         while True:
+            while self._notices:
+                notice = self._notices.popleft()
+                if not (isinstance(notice, Question) and notice.is_answered):
+                    return notice
             if self._results:
                 return self.available()
             if self._outcome is not None:
@@ -326,6 +352,13 @@ class Operation:
             if not waker.done():
                 waker.set_result(None)
         self._wakers.clear()
+
+
+def _needed(notice: Message | Question) -> Hears:
+    """Who is to be told."""
+    if isinstance(notice, Message):
+        return Hears.MESSAGES
+    return Hears.PROMPTS if isinstance(notice.about, Prompt) else Hears.ERRORS
 
 
 async def undisturbed(work: Coroutine[Any, Any, T]) -> T:

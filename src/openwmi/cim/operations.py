@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol, runtime_checkable
 
 from openwmi.cim.classes import Class
 from openwmi.cim.instances import Instance
+from openwmi.cim.notices import Hears
 from openwmi.cim.types import TypedValue
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ class CallContext:
 
     `level` is the authentication level (MS-RPCE 2.2.1.1.8; 6, packet privacy, for a caller in this process), `remote`
     whether the caller needs WBEM_REMOTE_ENABLE, `flags` lFlags as they came, `values` the IWbemContext's (2.2.13), by
-    name as it was spelled, `timeout` the seconds that the whole operation may take, None for no limit, and `page_size`
-    how many results a client fetches at a time.
+    name as it was spelled, `timeout` the seconds that the whole operation may take, None for no limit, `page_size` how
+    many results a client fetches at a time, and `hears` what the caller takes beside results.
     """
 
     principal: Principal
@@ -113,6 +114,7 @@ class CallContext:
     peer: str = "this process"
     timeout: float | None = None
     page_size: int = 250
+    hears: Hears = Hears.NOTHING
 
 
 @dataclass(frozen=True, slots=True)

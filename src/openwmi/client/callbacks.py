@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from openwmi.cim import Instance
+from openwmi.cim.notices import Hears, Message, Prompt
 from openwmi.cim.operation import Progress
-from openwmi.errors import CallerError
+from openwmi.errors import CallerError, WbemError
 
 __all__ = ["Callbacks", "Result", "Teller", "refuse_inside"]
 
@@ -51,11 +52,32 @@ class Result(Generic[T]):
 class Callbacks:
     """Who is told of what; each may be a coroutine function.
 
-    `progress` needs calls back from the server, so over DCOM it makes an operation an asynchronous one.
+    `message` hears what a provider has to say. `prompt` is asked whether to go on, and so is `error`, about something
+    that failed without being the end; both return the answer.
+
+    `progress` needs calls back from the server, so over DCOM it makes an operation an asynchronous one. DCOM carries no
+    more of these: IWbemObjectSink (MS-WMI 3.1.4.2) has no call for the others. A provider behind it finds nobody to
+    ask, and goes on, unless what it asks is critical.
     """
 
     instance: Callable[[Result[Any]], Awaitable[None] | None] | None = None
     progress: Callable[[Progress], Awaitable[None] | None] | None = None
+    message: Callable[[Message], Awaitable[None] | None] | None = None
+    prompt: Callable[[Prompt], Awaitable[bool] | bool] | None = None
+    error: Callable[[WbemError], Awaitable[bool] | bool] | None = None
+
+    @property
+    def hears(self) -> Hears:
+        """What the callbacks take beside results and progress."""
+        heard = Hears.NOTHING
+        for callback, what in (
+            (self.message, Hears.MESSAGES),
+            (self.prompt, Hears.PROMPTS),
+            (self.error, Hears.ERRORS),
+        ):
+            if callback is not None:
+                heard |= what
+        return heard
 
 
 _inside: Final[contextvars.ContextVar[object]] = contextvars.ContextVar("openwmi_callback", default=None)

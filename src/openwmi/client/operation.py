@@ -22,7 +22,8 @@ from enum import Enum
 from typing import Any, Final, Generic, TypeVar
 
 from openwmi.cim import CimObject, Instance
-from openwmi.cim.operation import EXPIRED, Operation, Outcome, Progress
+from openwmi.cim.notices import Message, Prompt, Question
+from openwmi.cim.operation import EXPIRED, Operation, Outcome, Progress, Report
 from openwmi.client.callbacks import Callbacks, Result, Teller, refuse_inside
 from openwmi.client.completion import completion_details
 from openwmi.errors import CallerError
@@ -195,8 +196,8 @@ class AsyncOperation(Generic[T]):
         """Tells the callbacks everything, to the end; one that raises cancels the operation."""
         try:
             while not isinstance(event := await self._running.next_event(), Outcome):
-                if isinstance(event, Progress):
-                    await self._one(teller, "progress", event)
+                if isinstance(event, Progress | Message | Question):
+                    await self._report(teller, event)
                     continue
                 for found in event:
                     if self._is_cancelled:
@@ -206,19 +207,32 @@ class AsyncOperation(Generic[T]):
         finally:
             teller.close()
 
+    async def _report(self, teller: Teller, said: Report) -> None:
+        match said:
+            case Progress():
+                await self._one(teller, "progress", said)
+            case Message():
+                await self._one(teller, "message", said)
+            case Question(about=Prompt()):
+                said.answer(bool(await self._one(teller, "prompt", said.about)))
+            case Question():
+                said.answer(bool(await self._one(teller, "error", said.about)))
+
     @property
     def _is_cancelled(self) -> bool:
         outcome = self._running.outcome
         return outcome is not None and outcome.status == WbemStatus.WBEM_E_CALL_CANCELLED
 
-    async def _one(self, teller: Teller, name: str, event: Any) -> None:
+    async def _one(self, teller: Teller, name: str, event: Any) -> Any:
+        """Calls one callback; what it returned, or None after a mistake of its own."""
         try:
-            await teller.tell(name, event)
+            return await teller.tell(name, event)
         except Exception as error:
             # The operation is the caller's, and so is the mistake: it ends, and the end says why.
             _log.exception("the callback for %s of %r failed", name, self._running)
             detail = f"its callback for {name} raised {type(error).__name__}: {error}"
             self._running.cancel(Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail=detail))
+            return None
 
 
 def _end(outcome: Outcome) -> Result[Any]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal, TypedDict
 
 from openwmi.cim import CimType, TypedValue
+from openwmi.cim.notices import Hears
 from openwmi.cim.operations import CallContext, CallingMode, Flags
 from openwmi.client.callbacks import Callbacks
 from openwmi.errors import InvalidParameter
@@ -87,6 +88,7 @@ def context_of(base: CallContext, options: OperationOptions, *, flags: int = 0) 
         mode=mode,
         timeout=timeout,
         page_size=page_size,
+        hears=Hears.NOTHING if callbacks is None else callbacks.hears,
     )
 
 

@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from openwmi.cim.notices import Message, Question
 from openwmi.cim.operation import Operation, Outcome, Progress
 from openwmi.cim.operations import CallContext, Operations, Request
 from openwmi.client.session import AsyncSession
@@ -205,7 +206,7 @@ async def _pass_on(running: Operation, relayed: Operation) -> tuple[Outcome, boo
     gave = False
     async with running:
         while not isinstance(event := await running.next_event(), Outcome):
-            if isinstance(event, Progress):
+            if isinstance(event, Progress | Message | Question):
                 relayed.report(event)
                 continue
             gave = True

@@ -1,5 +1,6 @@
 """Providers: code behind classes. `openwmi.providers.api` is for people who write one."""
 
+from openwmi.cim.notices import Channel
 from openwmi.providers.api import (
     PENDING,
     DeclaredClass,
@@ -31,6 +32,7 @@ from openwmi.providers.isolated import Isolation
 
 __all__ = [
     "PENDING",
+    "Channel",
     "Char16",
     "DeclaredClass",
     "DynamicProperty",

@@ -14,9 +14,11 @@ from enum import Enum
 from typing import Any, Final
 
 from openwmi.cim import Class, Instance, ObjectPath, TypedValue, fold
-from openwmi.cim.operation import Progress
+from openwmi.cim.notices import Channel, Message, Prompt, Question, unheard
+from openwmi.cim.operation import Progress, Report
 from openwmi.cim.operations import CallContext, Principal
-from openwmi.errors import OperationCancelled
+from openwmi.errors import OperationCancelled, WbemError
+from openwmi.status import WbemStatus
 
 __all__ = ["PENDING", "DynamicProperty", "Pending", "ProviderCall", "ProviderStatus"]
 
@@ -90,7 +92,8 @@ class ProviderCall:
         self._on_cancel: list[Callable[[], object]] = []
         self._status: ProviderStatus | None = None
         self._on_status: Callable[[], object] = lambda: None
-        self._on_progress: Callable[[Progress], object] = lambda progress: None
+        self._on_report: Callable[[Report], object] = unheard
+        self._asked: list[Question] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
         # To a provider's own process goes what the provider is told; whom it reports to is connected there.
@@ -185,7 +188,39 @@ class ProviderCall:
         current, total = max(0, current), max(0, total)
         if (highest := max(current, total)) > _MOST_STEPS:
             current, total = current * _MOST_STEPS // highest, total * _MOST_STEPS // highest
-        self._on_progress(Progress(current, total, text))
+        self._on_report(Progress(current, total, text))
+
+    def message(self, text: str, channel: Channel = Channel.WARNING) -> None:
+        """Tells the caller something in words, if the caller hears messages."""
+        self._on_report(Message(text, channel))
+
+    def prompt(self, text: str, *, critical: bool = False) -> Question:
+        """Asks the caller whether to go on: ``call.prompt(...).wait()`` in a thread, ``await call.prompt(...)`` else.
+
+        Without anybody to ask the answer is yes or, to what is `critical`, no. Waiting counts against the deadline.
+        """
+        return self._ask(Prompt(text, critical))
+
+    def error(self, error: WbemError | str) -> Question:
+        """Tells the caller what failed without being the end, and asks, as `prompt` does, whether to go on.
+
+        After a no the provider raises what is to be the operation's error. Without anybody to ask it is a yes.
+        """
+        if isinstance(error, str):
+            error = WbemError.of(WbemStatus.WBEM_E_FAILED, error)
+        return self._ask(error)
+
+    def _ask(self, about: Prompt | WbemError) -> Question:
+        question = Question(about)
+        with self._lock:
+            self._asked = [earlier for earlier in self._asked if not earlier.is_answered]
+            self._asked.append(question)
+            gone = self._cancelled.is_set()
+        if gone:
+            question.answer(False)
+        else:
+            self._on_report(question)
+        return question
 
     def set_status(
         self, status: int = 0, detail: str = "", *, result: Any = None, extended: Instance | None = None
@@ -211,10 +246,10 @@ class ProviderCall:
         """What `set_status` was told, None so far."""
         return self._status
 
-    def connect(self, on_status: Callable[[], object], on_progress: Callable[[Progress], object]) -> None:
-        """Says who hears of status and progress. Called before the provider is; in whichever thread they happen."""
+    def connect(self, on_status: Callable[[], object], on_report: Callable[[Report], object]) -> None:
+        """Says who hears of status and reports. Called before the provider is; in whichever thread they happen."""
         self._on_status = on_status
-        self._on_progress = on_progress
+        self._on_report = on_report
 
     def cancel(self) -> None:
         """Tells the provider that nobody waits any more."""
@@ -223,6 +258,9 @@ class ProviderCall:
                 return
             self._cancelled.set()
             callbacks, self._on_cancel = self._on_cancel, []
+            asked, self._asked = self._asked, []
+        for question in asked:
+            question.answer(False)
         for callback in callbacks:
             callback()
 

@@ -7,6 +7,7 @@ its standard output; what the provider prints goes to standard error. The end of
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import pickle
@@ -15,10 +16,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Itera
 from typing import Any, BinaryIO, Final
 
 from openwmi.cim import Class, Instance
+from openwmi.cim.notices import Question
+from openwmi.cim.operation import Report
 from openwmi.errors import WbemError
 from openwmi.providers.api import Provider
 from openwmi.providers.isolated import resolve
-from openwmi.providers.messages import LENGTHS, frame, lengths, object_to, parse_frame, value_to
+from openwmi.providers.messages import LENGTHS, frame, lengths, object_to, parse_frame, report_to, value_to
 from openwmi.providers.runner import ProviderFailure, trace_of
 from openwmi.providers.running import ThreadRunner
 from openwmi.status import WbemStatus
@@ -75,6 +78,8 @@ class _Host:
         self._runner: ThreadRunner | None = None
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._wanted: dict[int, asyncio.Semaphore] = {}
+        self._questions: dict[int, Question] = {}
+        self._numbers = itertools.count()
         self._closed = asyncio.Event()
 
     async def run(self) -> None:
@@ -96,6 +101,8 @@ class _Host:
             self._closed.set()
         elif op == "more" and number in self._wanted:
             self._wanted[number].release()
+        elif op == "answer" and header["question"] in self._questions:
+            self._questions[header["question"]].answer(header["yes"])
         elif op == "cancel" and number in self._calls:
             self._calls[number].cancel()
         elif op in ("load", "call"):
@@ -147,9 +154,13 @@ class _Host:
         call, arguments = pickle.loads(blob)  # noqa: S301  the server that started this process wrote it
         stream = _STREAMS.get(what)
 
-        def heard(progress: Any) -> None:
-            said = {"current": progress.current, "total": progress.total, "text": progress.text}
-            self._send({"id": number, "kind": "progress", **said})
+        def heard(said: Report) -> None:
+            header = {"id": number, **report_to(said)}
+            if isinstance(said, Question):
+                header["question"] = key = next(self._numbers)
+                self._questions[key] = said
+                said.on_answer(lambda _: self._questions.pop(key, None))
+            self._send(header)
 
         if stream is not None:
             await self._stream(number, stream(self._runner, call, *arguments, heard))

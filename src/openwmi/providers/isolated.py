@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from openwmi.cim import Class, Instance, Method, Property, fold
-from openwmi.cim.operation import Progress
+from openwmi.cim.notices import Question, unheard
 from openwmi.errors import ConfigurationError, ProtocolError, WbemError
 from openwmi.providers.call import DynamicProperty, ProviderCall
-from openwmi.providers.messages import LENGTHS, frame, lengths, object_from, parse_frame, value_from
-from openwmi.providers.runner import Batches, ClassBatches, Offer, OnProgress, ProviderFailure, ProviderRunner
+from openwmi.providers.messages import LENGTHS, frame, lengths, object_from, parse_frame, report_from, value_from
+from openwmi.providers.runner import Batches, ClassBatches, Offer, OnReport, ProviderFailure, ProviderRunner
 from openwmi.status import WbemStatus
 from openwmi.wmio import ClassPartCache
 
@@ -103,7 +103,7 @@ class _Process:
         made = cls(process, name, isolation)
         loading = {"op": "load", "provider": reference, "name": name, "memory": isolation.memory}
         try:
-            async with made.talk({**loading, "message": isolation.message}, b"", None, _unheard) as talk:
+            async with made.talk({**loading, "message": isolation.message}, b"", None, unheard) as talk:
                 ready, _ = await talk.next()
         except BaseException:
             await made.end()
@@ -115,11 +115,11 @@ class _Process:
 
     @contextlib.asynccontextmanager
     async def talk(
-        self, header: dict[str, Any], blob: bytes, deadline: float | None, on_progress: OnProgress
+        self, header: dict[str, Any], blob: bytes, deadline: float | None, on_report: OnReport
     ) -> AsyncIterator[_Talk]:
         """One call. Leaving it before its end cancels it."""
         self._last += 1
-        talk = _Talk(self, self._last, deadline, on_progress)
+        talk = _Talk(self, self._last, deadline, on_report)
         self._talks[talk.number] = talk
         try:
             await talk.say(header, blob)
@@ -204,12 +204,12 @@ class _Process:
 class _Talk:
     """One call's messages. Only the time that the process takes counts against the deadline."""
 
-    def __init__(self, process: _Process, number: int, deadline: float | None, on_progress: OnProgress) -> None:
+    def __init__(self, process: _Process, number: int, deadline: float | None, on_report: OnReport) -> None:
         self.process = process
         self.number = number
         self.ended = False
         self._left = deadline
-        self._on_progress = on_progress
+        self._on_report = on_report
         self._heard: asyncio.Queue[_Answer | ProviderFailure] = asyncio.Queue(2)
 
     async def say(self, header: dict[str, Any], blob: bytes = b"") -> None:
@@ -241,11 +241,12 @@ class _Talk:
 
     def hear(self, header: dict[str, Any], blobs: list[bytes]) -> None:
         """Takes a message of the process; `ProtocolError` for one too many."""
-        if header.get("kind") == "progress":
-            current, total, text = (header.get(name) for name in ("current", "total", "text"))
-            if not (isinstance(current, int) and isinstance(total, int) and isinstance(text, str | None)):
-                raise ProtocolError("progress that is none")
-            self._on_progress(Progress(current, total, text))
+        said = report_from(header)
+        if said is not None:
+            if isinstance(said, Question):
+                reply = {"op": "answer", "id": self.number, "question": header.get("question")}
+                said.on_answer(lambda yes: self.process.write({**reply, "yes": yes}))
+            self._on_report(said)
             return
         try:
             self._heard.put_nowait((header, blobs))
@@ -266,10 +267,6 @@ class _Talk:
             return ProviderFailure(detail, trace, status)
         extended = object_from(blobs[0], self.process.cache) if blobs else None
         return WbemError.of(status, detail, extended=extended if isinstance(extended, Instance) else None)
-
-
-def _unheard(progress: Progress) -> None:
-    """Nobody asks how far it is."""
 
 
 class IsolatedRunner(ProviderRunner):
@@ -323,13 +320,13 @@ class IsolatedRunner(ProviderRunner):
 
     @contextlib.asynccontextmanager
     async def _talk(
-        self, what: str, call: ProviderCall, *arguments: Any, on_progress: OnProgress = _unheard
+        self, what: str, call: ProviderCall, *arguments: Any, on_report: OnReport = unheard
     ) -> AsyncIterator[_Talk]:
         process = await self._process()
         deadline = self._default_deadline if process.deadline is None else process.deadline
         blob = pickle.dumps((call, arguments))
         try:
-            async with process.talk({"op": "call", "call": what}, blob, deadline, on_progress) as talk:
+            async with process.talk({"op": "call", "call": what}, blob, deadline, on_report) as talk:
                 yield talk
         except ProtocolError as error:
             process.kill()
@@ -343,22 +340,22 @@ class IsolatedRunner(ProviderRunner):
         return failure
 
     async def _ask(
-        self, what: str, call: ProviderCall, *arguments: Any, on_progress: OnProgress = _unheard
+        self, what: str, call: ProviderCall, *arguments: Any, on_report: OnReport = unheard
     ) -> tuple[_Process, _Answer]:
-        async with self._talk(what, call, *arguments, on_progress=on_progress) as talk:
+        async with self._talk(what, call, *arguments, on_report=on_report) as talk:
             return talk.process, await talk.next()
 
     async def _object(
-        self, kind: type[O], what: str, call: ProviderCall, *arguments: Any, on_progress: OnProgress = _unheard
+        self, kind: type[O], what: str, call: ProviderCall, *arguments: Any, on_report: OnReport = unheard
     ) -> O | None:
-        async with self._talk(what, call, *arguments, on_progress=on_progress) as talk:
+        async with self._talk(what, call, *arguments, on_report=on_report) as talk:
             _, blobs = await talk.next()
             return _read_as(kind, blobs[0], talk.process.cache) if blobs else None
 
     async def _stream(
-        self, kind: type[O], what: str, call: ProviderCall, *arguments: Any, on_progress: OnProgress = _unheard
+        self, kind: type[O], what: str, call: ProviderCall, *arguments: Any, on_report: OnReport = unheard
     ) -> AsyncGenerator[list[O], None]:
-        async with self._talk(what, call, *arguments, on_progress=on_progress) as talk:
+        async with self._talk(what, call, *arguments, on_report=on_report) as talk:
             while True:
                 await talk.say({"op": "more"})
                 header, blobs = await talk.next()
@@ -374,39 +371,37 @@ class IsolatedRunner(ProviderRunner):
         made.namespace, made.server = call.namespace, call.server
         return made
 
-    async def get(self, call: ProviderCall, keys: Mapping[str, Any], on_progress: OnProgress) -> Instance:
+    async def get(self, call: ProviderCall, keys: Mapping[str, Any], on_report: OnReport) -> Instance:
         """The instance with these keys; `NotFound` if the provider has none."""
         self.need("get_instance")
-        async with self._talk("get", call, dict(keys), on_progress=on_progress) as talk:
+        async with self._talk("get", call, dict(keys), on_report=on_report) as talk:
             _, blobs = await talk.next()
             if not blobs:
                 raise ProtocolError("an answer without the instance")
             return self._located(_read_as(Instance, blobs[0], talk.process.cache), call)
 
-    async def put(self, call: ProviderCall, instance: Instance, on_progress: OnProgress) -> None:
+    async def put(self, call: ProviderCall, instance: Instance, on_report: OnReport) -> None:
         """Has the provider create or change the instance."""
         self.need("put_instance")
-        await self._ask("put", call, instance, on_progress=on_progress)
+        await self._ask("put", call, instance, on_report=on_report)
 
-    async def delete(self, call: ProviderCall, keys: Mapping[str, Any], on_progress: OnProgress) -> None:
+    async def delete(self, call: ProviderCall, keys: Mapping[str, Any], on_report: OnReport) -> None:
         """Has the provider delete the instance."""
         self.need("delete_instance")
-        await self._ask("delete", call, dict(keys), on_progress=on_progress)
+        await self._ask("delete", call, dict(keys), on_report=on_report)
 
-    def enumerate(self, call: ProviderCall, on_progress: OnProgress) -> Batches:
+    def enumerate(self, call: ProviderCall, on_report: OnReport) -> Batches:
         """The instances of `call.cls`, in batches, as fast as they are taken."""
         self.need("enumerate_instances")
-        return self._instances("enumerate", call, on_progress=on_progress)
+        return self._instances("enumerate", call, on_report=on_report)
 
-    def query(self, call: ProviderCall, query: str, on_progress: OnProgress) -> Batches:
+    def query(self, call: ProviderCall, query: str, on_report: OnReport) -> Batches:
         """The instances that the provider has for a query."""
         self.need("query_instances")
-        return self._instances("query", call, query, on_progress=on_progress)
+        return self._instances("query", call, query, on_report=on_report)
 
-    async def _instances(self, what: str, call: ProviderCall, *arguments: Any, on_progress: OnProgress) -> Batches:
-        async with contextlib.aclosing(
-            self._stream(Instance, what, call, *arguments, on_progress=on_progress)
-        ) as batches:
+    async def _instances(self, what: str, call: ProviderCall, *arguments: Any, on_report: OnReport) -> Batches:
+        async with contextlib.aclosing(self._stream(Instance, what, call, *arguments, on_report=on_report)) as batches:
             async for batch in batches:
                 yield [self._located(found, call) for found in batch]
 
@@ -416,11 +411,11 @@ class IsolatedRunner(ProviderRunner):
         method: Method,
         keys: Mapping[str, Any],
         arguments: Mapping[str, Any],
-        on_progress: OnProgress,
+        on_report: OnReport,
     ) -> Instance | None:
         """Calls a method; the instance of its out-parameters, None where it has none."""
         given = (method, dict(keys), dict(arguments), self.offers_methods)
-        found = await self._object(Instance, "invoke", call, *given, on_progress=on_progress)
+        found = await self._object(Instance, "invoke", call, *given, on_report=on_report)
         return None if found is None or method.out_class is None else found.copy(method.out_class.shape)
 
     async def get_property(self, call: ProviderCall, declared: Property, what: DynamicProperty) -> Any:

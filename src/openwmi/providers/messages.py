@@ -16,10 +16,23 @@ from dataclasses import replace
 from typing import Any, Final
 
 from openwmi.cim import Class, Instance, NameMap, Property
+from openwmi.cim.notices import Channel, Message, Prompt, Question
+from openwmi.cim.operation import Progress, Report
 from openwmi.errors import DecodeError, ProtocolError, WbemError
 from openwmi.wmio import ClassPartCache, decode_object, encode_object
 
-__all__ = ["LENGTHS", "frame", "lengths", "object_from", "object_to", "parse_frame", "value_from", "value_to"]
+__all__ = [
+    "LENGTHS",
+    "frame",
+    "lengths",
+    "object_from",
+    "object_to",
+    "parse_frame",
+    "report_from",
+    "report_to",
+    "value_from",
+    "value_to",
+]
 
 LENGTHS: Final = struct.Struct("!II")
 
@@ -72,6 +85,35 @@ def object_from(data: bytes, cache: ClassPartCache) -> Class | Instance:
     except (DecodeError, WbemError) as error:
         raise ProtocolError(f"an object that is none: {error}") from None
     return found.local if isinstance(found, Class) else found
+
+
+def report_to(said: Report) -> dict[str, Any]:
+    """What a provider says beside its results, as a header."""
+    match said:
+        case Progress(current, total, text):
+            return {"kind": "progress", "current": current, "total": total, "text": text}
+        case Message(text, channel):
+            return {"kind": "message", "text": text, "channel": int(channel)}
+    about = said.about
+    if isinstance(about, Prompt):
+        return {"kind": "prompt", "text": about.text, "critical": about.critical}
+    return {"kind": "error", "status": about.status, "detail": about.detail}
+
+
+def report_from(header: dict[str, Any]) -> Report | None:
+    """What `report_to` made; None for a header that is none of its. Raises `ProtocolError`."""
+    match header:
+        case {"kind": "progress", "current": int(current), "total": int(total), "text": str() | None as text}:
+            return Progress(current, total, text)
+        case {"kind": "message", "text": str(text), "channel": 0 | 1 | 2 as channel}:
+            return Message(text, Channel(channel))
+        case {"kind": "prompt", "text": str(text), "critical": bool(critical)}:
+            return Question(Prompt(text, critical))
+        case {"kind": "error", "status": int(status), "detail": str(detail)}:
+            return Question(WbemError.of(status, detail))
+        case {"kind": "progress" | "message" | "prompt" | "error" as kind}:
+            raise ProtocolError(f"a report of {kind} that is none")
+    return None
 
 
 def value_to(value: Any, declared: Property) -> bytes:

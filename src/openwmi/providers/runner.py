@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from openwmi.cim import Class, Instance, Method, Property
-from openwmi.cim.operation import Progress
+from openwmi.cim.operation import Report
 from openwmi.errors import WbemError
 from openwmi.providers.call import DynamicProperty, ProviderCall
 from openwmi.status import WbemStatus
@@ -24,7 +24,7 @@ __all__ = [
     "Batches",
     "ClassBatches",
     "Offer",
-    "OnProgress",
+    "OnReport",
     "ProviderFailure",
     "ProviderRunner",
     "not_capable",
@@ -37,7 +37,8 @@ Batches: TypeAlias = AsyncGenerator[list[Instance], None]
 ClassBatches: TypeAlias = AsyncGenerator[list[Class], None]
 """Classes, a few at a time."""
 
-OnProgress: TypeAlias = Callable[[Progress], object]
+OnReport: TypeAlias = Callable[[Report], object]
+"""Who hears what a provider says beside its results."""
 
 
 class ProviderFailure(WbemError):
@@ -97,23 +98,23 @@ class ProviderRunner(ABC):
     # -- instances
 
     @abstractmethod
-    async def get(self, call: ProviderCall, keys: Mapping[str, Any], on_progress: OnProgress) -> Instance:
+    async def get(self, call: ProviderCall, keys: Mapping[str, Any], on_report: OnReport) -> Instance:
         """The instance with these keys; `NotFound` if the provider has none."""
 
     @abstractmethod
-    async def put(self, call: ProviderCall, instance: Instance, on_progress: OnProgress) -> None:
+    async def put(self, call: ProviderCall, instance: Instance, on_report: OnReport) -> None:
         """Has the provider create or change the instance."""
 
     @abstractmethod
-    async def delete(self, call: ProviderCall, keys: Mapping[str, Any], on_progress: OnProgress) -> None:
+    async def delete(self, call: ProviderCall, keys: Mapping[str, Any], on_report: OnReport) -> None:
         """Has the provider delete the instance."""
 
     @abstractmethod
-    def enumerate(self, call: ProviderCall, on_progress: OnProgress) -> Batches:
+    def enumerate(self, call: ProviderCall, on_report: OnReport) -> Batches:
         """The instances of `call.cls`, in batches, as fast as they are taken."""
 
     @abstractmethod
-    def query(self, call: ProviderCall, query: str, on_progress: OnProgress) -> Batches:
+    def query(self, call: ProviderCall, query: str, on_report: OnReport) -> Batches:
         """The instances that the provider has for a query."""
 
     @abstractmethod
@@ -123,7 +124,7 @@ class ProviderRunner(ABC):
         method: Method,
         keys: Mapping[str, Any],
         arguments: Mapping[str, Any],
-        on_progress: OnProgress,
+        on_report: OnReport,
     ) -> Instance | None:
         """Calls a method; the instance of its out-parameters, None where it has none.
 

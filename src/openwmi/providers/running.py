@@ -14,12 +14,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 from typing import Any, Final, TypeVar
 
 from openwmi.cim import INTEGER_RANGES, Class, Instance, Method, Property, fold
+from openwmi.cim.notices import unheard
 from openwmi.errors import NotFound, WbemError
 from openwmi.providers.api import Keys, Provider
 from openwmi.providers.call import PENDING, DynamicProperty, ProviderCall
 from openwmi.providers.declared import class_of, is_declared, values_of
 from openwmi.providers.registration import takes_queries
-from openwmi.providers.runner import Batches, ClassBatches, Offer, OnProgress, ProviderFailure, ProviderRunner, trace_of
+from openwmi.providers.runner import Batches, ClassBatches, Offer, OnReport, ProviderFailure, ProviderRunner, trace_of
 from openwmi.providers.threads import WorkerThreads
 from openwmi.status import WbemStatus, succeeded
 
@@ -71,9 +72,9 @@ class ThreadRunner(ProviderRunner):
         finally:
             closer.close()
 
-    async def get(self, call: ProviderCall, keys: Keys, on_progress: OnProgress) -> Instance:
+    async def get(self, call: ProviderCall, keys: Keys, on_report: OnReport) -> Instance:
         """The instance with these keys; `NotFound` if the provider has none."""
-        run = self._start("get_instance", call, on_progress)
+        run = self._start("get_instance", call, on_report)
         found = await run.result(self.provider.get_instance, call, keys)
         if found is None:
             raise NotFound(f"{call.path or call.cls.name} does not exist")
@@ -83,24 +84,24 @@ class ThreadRunner(ProviderRunner):
                 instance[name] = value
         return instance
 
-    async def put(self, call: ProviderCall, instance: Instance, on_progress: OnProgress) -> None:
+    async def put(self, call: ProviderCall, instance: Instance, on_report: OnReport) -> None:
         """Has the provider create or change the instance."""
-        run = self._start("put_instance", call, on_progress)
+        run = self._start("put_instance", call, on_report)
         await run.result(self.provider.put_instance, call, instance, gives=False)
 
-    async def delete(self, call: ProviderCall, keys: Keys, on_progress: OnProgress) -> None:
+    async def delete(self, call: ProviderCall, keys: Keys, on_report: OnReport) -> None:
         """Has the provider delete the instance."""
-        run = self._start("delete_instance", call, on_progress)
+        run = self._start("delete_instance", call, on_report)
         await run.result(self.provider.delete_instance, call, keys, gives=False)
 
-    def enumerate(self, call: ProviderCall, on_progress: OnProgress) -> Batches:
+    def enumerate(self, call: ProviderCall, on_report: OnReport) -> Batches:
         """The instances of `call.cls`, in batches, as fast as they are taken."""
-        run = self._start("enumerate_instances", call, on_progress)
+        run = self._start("enumerate_instances", call, on_report)
         return self._stream(run, self._as_instance, self.provider.enumerate_instances, call)
 
-    def query(self, call: ProviderCall, query: str, on_progress: OnProgress) -> Batches:
+    def query(self, call: ProviderCall, query: str, on_report: OnReport) -> Batches:
         """The instances that the provider has for a query."""
-        run = self._start("query_instances", call, on_progress)
+        run = self._start("query_instances", call, on_report)
         return self._stream(run, self._as_instance, self.provider.query_instances, call, query)
 
     async def invoke(
@@ -109,7 +110,7 @@ class ThreadRunner(ProviderRunner):
         method: Method,
         keys: Keys,
         arguments: Mapping[str, Any],
-        on_progress: OnProgress,
+        on_report: OnReport,
     ) -> Instance | None:
         """Calls a method; the instance of its out-parameters, None where it has none.
 
@@ -121,7 +122,7 @@ class ThreadRunner(ProviderRunner):
                 WbemStatus.WBEM_E_METHOD_NOT_IMPLEMENTED,
                 f"the provider {self.name} does not implement {call.cls.name}.{method.name}",
             )
-        run = _Run(call, self._threads, self.deadline, self.name, on_progress)
+        run = _Run(call, self._threads, self.deadline, self.name, on_report)
         named = _named_arguments(function, arguments, f"{call.cls.name}.{method.name}", self.name)
         result = await run.result(lambda: function(call, keys, **named), asynchronous=_is_async(function))
         return _as_out_parameters(result, method, call.cls, self.name)
@@ -130,7 +131,7 @@ class ThreadRunner(ProviderRunner):
 
     async def get_property(self, call: ProviderCall, declared: Property, what: DynamicProperty) -> Any:
         """The value of one property, as one of the type that is declared."""
-        run = self._start("get_property", call, _unheard)
+        run = self._start("get_property", call, unheard)
         value = await run.result(self.provider.get_property, call, what)
         try:
             return declared.conform(value)
@@ -139,14 +140,14 @@ class ThreadRunner(ProviderRunner):
 
     async def put_property(self, call: ProviderCall, declared: Property, what: DynamicProperty, value: Any) -> None:
         """Has the provider change the value."""
-        run = self._start("put_property", call, _unheard)
+        run = self._start("put_property", call, unheard)
         await run.result(self.provider.put_property, call, what, value, gives=False)
 
     # -- classes
 
     async def get_class(self, call: ProviderCall, name: str) -> Class | None:
         """The class of that name as the provider declares it, not resolved; None if it has none."""
-        run = self._start("get_class", call, _unheard)
+        run = self._start("get_class", call, unheard)
         found = await run.result(self.provider.get_class, call, name)
         if found is None:
             return None
@@ -157,24 +158,24 @@ class ThreadRunner(ProviderRunner):
 
     def enumerate_classes(self, call: ProviderCall, superclass: str | None) -> ClassBatches:
         """The classes below `superclass`, at any depth; all for None. There may be others among them."""
-        run = self._start("enumerate_classes", call, _unheard)
+        run = self._start("enumerate_classes", call, unheard)
         return self._stream(run, self._as_class, self.provider.enumerate_classes, call, superclass)
 
     async def put_class(self, call: ProviderCall, cls: Class) -> None:
         """Has the provider create or change the class."""
-        run = self._start("put_class", call, _unheard)
+        run = self._start("put_class", call, unheard)
         await run.result(self.provider.put_class, call, cls, gives=False)
 
     async def delete_class(self, call: ProviderCall, name: str) -> None:
         """Has the provider delete the class."""
-        run = self._start("delete_class", call, _unheard)
+        run = self._start("delete_class", call, unheard)
         await run.result(self.provider.delete_class, call, name, gives=False)
 
     async def is_class_supported(self, call: ProviderCall, name: str) -> bool:
         """What the provider says or, where it says nothing, whether it has the class."""
         if not self.supports("is_class_supported"):
             return self.supports("get_class") and await self.get_class(call, name) is not None
-        run = self._start("is_class_supported", call, _unheard)
+        run = self._start("is_class_supported", call, unheard)
         said = await run.result(self.provider.is_class_supported, call, name)
         if not isinstance(said, bool):
             raise _nonsense(self.name, f"whether it supports {name} was asked, and {_shown(said)} came")
@@ -182,9 +183,9 @@ class ThreadRunner(ProviderRunner):
 
     # -- what all of them are made of
 
-    def _start(self, function: str, call: ProviderCall, on_progress: OnProgress) -> _Run:
+    def _start(self, function: str, call: ProviderCall, on_report: OnReport) -> _Run:
         self.need(function)
-        return _Run(call, self._threads, self.deadline, self.name, on_progress)
+        return _Run(call, self._threads, self.deadline, self.name, on_report)
 
     async def _stream(
         self, run: _Run, convert: Callable[[Any, ProviderCall], T], function: Callable[..., Any], *arguments: Any
@@ -217,10 +218,6 @@ class ThreadRunner(ProviderRunner):
         raise _nonsense(self.name, f"a class was wanted, and {_shown(found)} came")
 
 
-def _unheard(progress: object) -> None:
-    """Nobody asks how far getting a class or a property is."""
-
-
 class _Run:
     """One call: waits for the function, the status callback, the deadline or a cancel, whichever is first."""
 
@@ -230,7 +227,7 @@ class _Run:
         threads: WorkerThreads,
         limit: float | None,
         name: str,
-        on_progress: OnProgress,
+        on_report: OnReport,
     ) -> None:
         self.call = call
         self.threads = threads
@@ -238,7 +235,7 @@ class _Run:
         self._left = limit
         self._loop = asyncio.get_running_loop()
         self._reported = asyncio.Event()
-        call.connect(lambda: self._in_loop(self._reported.set), lambda progress: self._in_loop(on_progress, progress))
+        call.connect(lambda: self._in_loop(self._reported.set), lambda said: self._in_loop(on_report, said))
 
     def _in_loop(self, function: Callable[..., object], *arguments: Any) -> None:
         try:
