@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -194,6 +195,18 @@ async def test_what_still_runs_is_cancelled(machine: Machine, gate: Gate, pool: 
         await session.test_connection()
 
 
+async def test_a_close_that_is_interrupted_gives_the_log_on_back(machine: Machine, pool: AsyncPool) -> None:
+    connect = connecting(pool, machine)
+    session = await connect()
+    running = await session.enumerate_instances("Acme_Static")
+    closing = asyncio.ensure_future(session.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait({closing})
+    assert running.outcome is not None
+    assert repr(pool) == "<AsyncPool with 0 sessions, 1 idle log-ons>"
+
+
 async def test_idle_log_ons_are_given_back(machine: Machine) -> None:
     async with aio.Pool(idle=0) as pool:
         async with await connecting(pool, machine)():
@@ -201,6 +214,8 @@ async def test_idle_log_ons_are_given_back(machine: Machine) -> None:
         while machine.exported:
             await asyncio.sleep(0)
         assert repr(pool) == "<AsyncPool with 0 sessions, 0 idle log-ons>"
+        gc.collect()
+        assert not pool._hosts
 
 
 async def test_closing_the_pool_gives_everything_back(machine: Machine) -> None:

@@ -22,8 +22,10 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any, Concatenate, Final, ParamSpec
+from weakref import WeakValueDictionary
 
 from openwmi import aio
+from openwmi.cim.operation import undisturbed
 from openwmi.client.reconnecting import ReconnectingNamespaces
 from openwmi.client.session import AsyncSession
 from openwmi.client.urls import Target, parse_url
@@ -47,11 +49,15 @@ class _Host:
 
 @dataclass(eq=False)
 class _Slot:
-    """A log-on with what it was made from. It is as good as another one of the same settings."""
+    """A log-on with what it was made from. It is as good as another one of the same settings.
+
+    `lent` is what the session has that uses it now.
+    """
 
     host: _Host
     settings: dict[str, Any]
     namespaces: ReconnectingNamespaces
+    lent: ReconnectingNamespaces | None = None
     expiry: asyncio.TimerHandle | None = None
 
 
@@ -87,7 +93,8 @@ class AsyncPool:
             raise InvalidParameter(f"idle={idle}: seconds, and not less than 0")
         self._limit = limit
         self._idle = idle
-        self._hosts: dict[Target, _Host] = {}
+        # A host is there as long as somebody waits for it, or it has a log-on: the timer of an idle one holds it.
+        self._hosts: WeakValueDictionary[Target, _Host] = WeakValueDictionary()
         self._used: set[_Slot] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -106,12 +113,13 @@ class AsyncPool:
 
         await self._admit(host, target, settings["timeout"])
         slot = self._idle_slot(host, settings) or _Slot(host, settings, ReconnectingNamespaces(open_session))
+        slot.lent = lent = slot.namespaces
         self._used.add(slot)
         try:
             await self._make_room(host)
-            return await slot.namespaces.session(namespace, functools.partial(self._give_back, slot, slot.namespaces))
+            return await lent.session(namespace, functools.partial(self._give_back, slot, lent))
         except BaseException:
-            await self._give_back(slot, slot.namespaces)
+            await self._give_back(slot, lent)
             raise
 
     async def _admit(self, host: _Host, target: Target, timeout: float | None) -> None:
@@ -147,20 +155,24 @@ class AsyncPool:
         if slot.expiry is not None:
             slot.expiry.cancel()
 
-    async def _give_back(self, slot: _Slot, lent: ReconnectingNamespaces) -> None:
+    async def _give_back(self, slot: _Slot, lent: ReconnectingNamespaces | None) -> None:
         """The end of the session that was `lent` a log-on; a second time does nothing."""
-        if slot not in self._used or slot.namespaces is not lent:
-            return
-        self._used.remove(slot)
+        if lent is not None and slot.lent is lent:
+            slot.lent = None
+            await undisturbed(self._take_back(slot))
+
+    async def _take_back(self, slot: _Slot) -> None:
         try:
-            if not self._closed and not lent.is_lost:
-                slot.namespaces = await lent.hand_on()
+            if not self._closed and not slot.namespaces.is_lost:
+                slot.namespaces = await slot.namespaces.hand_on()
             if self._closed or slot.namespaces.is_lost:
                 await slot.namespaces.close()
             else:
                 slot.host.idle.append(slot)
                 slot.expiry = asyncio.get_running_loop().call_later(self._idle, self._expire, slot)
         finally:
+            # Up to here it counts as used: a host never has more log-ons than its limit, not even for a moment.
+            self._used.remove(slot)
             slot.host.free.release()
 
     def _expire(self, slot: _Slot) -> None:
@@ -177,7 +189,7 @@ class AsyncPool:
             for slot in tuple(host.idle):
                 self._expire(slot)
         for slot in tuple(self._used):
-            await self._give_back(slot, slot.namespaces)
+            await self._give_back(slot, slot.lent)
         if self._closing:
             await asyncio.wait(self._closing)
 
