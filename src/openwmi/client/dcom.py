@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,6 +40,7 @@ from openwmi.wmi.sinks import SinkStub
 __all__ = ["Credentials", "DcomConnection", "open_dcom"]
 
 _LOOPBACK: Final = "127.0.0.1"
+_CLOSING: Final = 2.0  # seconds for giving everything back; what is left the server frees when nobody pings for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +180,14 @@ class DcomConnection:
             self._sinks.peer.exporter.revoke(stub)
 
     async def close(self) -> None:
-        """Gives everything back and closes the connections."""
+        """Gives back what the server takes back in time, and closes the connections."""
         self._transport.on_lost = None
         if self._pinging is not None:
             self._pinging.cancel()
             await asyncio.wait({self._pinging})
-        await self._namespaces.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING):
+                await self._namespaces.close()
         await self._transport.close()
         if self._sinks is not None:
             await self._sinks.close()

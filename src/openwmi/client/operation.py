@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from enum import Enum
 from typing import Any, Final, Generic, TypeVar
@@ -70,6 +69,7 @@ class AsyncOperation(Generic[T]):
         self._expires = expires
         self._told: asyncio.Task[None] | None = None
         loop = asyncio.get_running_loop()
+        self._now = loop.time
         self._alarm = None if expires is None else loop.call_at(expires, running.cancel, EXPIRED)
         if self._alarm is not None:
             running.on_finish(lambda _: self._alarm.cancel() if self._alarm else None)
@@ -161,7 +161,7 @@ class AsyncOperation(Generic[T]):
     @property
     def remaining(self) -> float | None:
         """Seconds until its deadline, 0 after it; None without one."""
-        return None if self._expires is None else max(0.0, self._expires - time.monotonic())
+        return None if self._expires is None else max(0.0, self._expires - self._now())
 
     def cancel(self, reason: CancelReason = CancelReason.NONE) -> None:
         """Ends it now, if it still runs; nothing is delivered after it but the end, which says so."""

@@ -41,10 +41,12 @@ from openwmi.errors import (
     InvalidObjectPath,
     InvalidParameter,
     NotFound,
+    Stage,
     SyntaxProblem,
     WbemError,
+    stage_of,
 )
-from openwmi.status import WbemStatus
+from openwmi.status import HResult, WbemStatus
 from openwmi.wql import AssociatorsQuery, ReferencesQuery, WqlError, parse
 
 if TYPE_CHECKING:
@@ -317,9 +319,10 @@ class Verbs:
             async with asyncio.timeout_at(expires):
                 operations = await self._session.operations_in(where)
                 running = await operations.start(request, context)
-        except TimeoutError:
+        except TimeoutError as late:
             message = f"{request.METHOD} was not started in {context.timeout:g} s"
-            running = _refused(request, context, DeadlineExceeded(message))
+            expired = DeadlineExceeded(message, stage=stage_of(late) or Stage.CALL, status=HResult.WSAETIMEDOUT)
+            running = _refused(request, context, expired)
         except Error as error:
             running = _refused(request, context, error)
         return AsyncOperation(running, convert, conclude, expires=expires, callbacks=options.get("callbacks"))

@@ -255,8 +255,9 @@ def _bind_refused(endpoint: Endpoint, reason: int, status: int | None) -> PeerEr
         return AuthenticationError(f"{endpoint} refused the bind: authentication failed")
     if status is not None:
         return RpcFault(status, f"{endpoint} refused the bind")
-    names = {known.value: known.name for known in NakReason}
-    return ProtocolError(f"{endpoint} refused the bind: {names.get(reason, 'reason').lower()} ({reason})")
+    names = {known.value: known.name.lower().replace("_", " ") for known in NakReason}
+    message = f"{endpoint} refused the bind: {names.get(reason, 'an unknown reason')} ({reason})"
+    return ConnectError(message, stage=Stage.BIND)
 
 
 _NAK_AUTHENTICATION: Final = (NakReason.AUTHENTICATION_TYPE_NOT_RECOGNIZED, NakReason.INVALID_CHECKSUM)

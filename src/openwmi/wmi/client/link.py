@@ -21,6 +21,9 @@ __all__ = ["POLL", "Link", "SinkExporter", "milliseconds"]
 POLL: Final = 15.0
 # How long a cancelled operation's sink stays for the server's last call to it, which nobody waits for any more.
 _LAST_WORD: Final = 1.0
+# How long the answer to a release is waited for. A slow server has the call by then, and does what it says; one that is
+# gone finds out by itself, as nobody pings for it.
+_GIVING_BACK: Final = 1.0
 _INFINITE: Final = -1
 
 
@@ -92,7 +95,8 @@ class Link:
 
     async def release(self, *targets: Reference) -> None:
         """Gives references back, even while the operation that held them is being cancelled."""
-        await undisturbed(self.importer.release(*targets, reach=self.reach, timeout=self.timeout))
+        patience = min(self.timeout, _GIVING_BACK)
+        await undisturbed(self.importer.release(*targets, reach=self.reach, timeout=patience))
 
     async def receive(
         self,
