@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import os
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from openwmi.client.portal import Portal
 from openwmi.client.session import AsyncSession
 from openwmi.client.sync import Operation, Session, Starting, connect
 from openwmi.client.verbs import Verbs
-from openwmi.errors import ConfigurationError, ConnectError, NotFound
+from openwmi.errors import ConfigurationError, ConnectError, DeadlineExceeded, NotFound
 from openwmi.mof import MofErrors
 
 Portals = Callable[[], list[threading.Thread]]
@@ -92,11 +93,11 @@ def test_results_cross_by_pages(session: Session, monkeypatch: pytest.MonkeyPatc
         return run(self, work)
 
     monkeypatch.setattr(Portal, "run", counted)
-    with session.query("SELECT * FROM Sync_Thing") as found:
+    with session.enumerate_instances("Sync_Thing", page_size=20) as found:
         found.wait()
         crossings = 0
         assert len(list(found)) == 50
-    assert crossings <= 5
+    assert crossings == 6  # three pages, the end of them, the outcome, and the close
 
 
 def test_the_outcome_and_its_error(session: Session) -> None:
@@ -145,6 +146,68 @@ def test_threads_share_a_session(session: Session) -> None:
     for worker in workers:
         worker.join(30)
     assert found == [20] * 4
+
+
+def test_another_thread_cancels(session: Session) -> None:
+    session.compile_mof("".join(f"instance of Sync_Thing {{ Number = {n}; }};" for n in range(1100)))
+    with session.enumerate_instances("Sync_Thing") as found:
+        assert found.take(1)
+        canceller = threading.Thread(target=found.cancel)
+        canceller.start()
+        with pytest.raises(openwmi.OperationCancelled):
+            found.wait().raise_for_status()
+        canceller.join(30)
+
+
+def test_another_thread_closes_the_session(portals: Portals) -> None:
+    session = connect("local:")
+    waiting = threading.Event()
+    raised: list[BaseException] = []
+
+    async def endless() -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    def wait() -> None:
+        try:
+            session._portal.run(endless())
+        except RuntimeError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert waiting.wait(30)
+    session.close()
+    thread.join(30)
+    assert [str(error) for error in raised] == ["the session was closed meanwhile"]
+    assert not portals()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_is_told_what_happened() -> None:
+    script = """
+import os, openwmi
+session = openwmi.connect("local:")
+parent = os.getpid()
+child = os.fork()
+if not child:
+    try:
+        session.get_class("__NAMESPACE")
+    except RuntimeError as error:
+        assert f"belongs to process {parent}" in str(error), error
+    session.close()  # which is the parent's to close
+    with openwmi.connect("local:") as fresh:
+        print(fresh.get_class("__NAMESPACE").name, flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+with session:
+    print(session.get_class("__PARAMETERS").name)
+"""
+    # From Python 3.12 on, forking beside a thread is warned of.
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["__NAMESPACE", "__PARAMETERS"]
 
 
 def test_a_closed_session_says_so(portals: Portals) -> None:
@@ -262,6 +325,52 @@ def test_ctrl_c_cancels_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
         portal.close()
 
 
+def hanging() -> tuple[Portal, threading.Event, threading.Event]:
+    """A portal whose cleanup has `begun` to hang, and is `released` by the test."""
+    portal, begun, released = Portal(), threading.Event(), threading.Event()
+
+    async def hang() -> None:
+        begun.set()
+        await asyncio.to_thread(released.wait, 60)
+
+    portal.at_end(hang)
+    return portal, begun, released
+
+
+def test_ctrl_c_ends_the_wait_for_a_cleanup_that_hangs() -> None:
+    portal, begun, released = hanging()
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt() -> None:
+        begun.wait(60)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            portal.close()
+        interrupter.join(30)
+        assert portal._thread.is_alive()
+    finally:
+        released.set()
+    portal.close()
+    assert not portal._thread.is_alive()
+
+
+def test_a_cleanup_that_hangs_is_not_waited_for_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    portal, begun, released = hanging()
+    with monkeypatch.context() as patched:
+        patched.setattr("openwmi.client.portal._PATIENCE", 0.05)
+        with pytest.raises(DeadlineExceeded, match="left to end by itself"):
+            portal.close()
+    assert begun.wait(30)
+    released.set()
+    portal.close()
+    assert not portal._thread.is_alive()
+
+
 def test_a_close_that_fails_is_told(portals: Portals) -> None:
     async def fail() -> None:
         raise ConnectError("gone")
@@ -286,11 +395,11 @@ def test_callbacks_run_in_a_thread_of_their_own(session: Session, portals: Porta
         assert threading.current_thread() not in portals()
         started.wait()
         told.append(result)
-        for forbidden in (running[0].cancel, running[0].close):
-            try:
+        operation = running[0]
+        for forbidden in (operation.cancel, operation.close, operation.wait, operation.fetch, operation.results):
+            with pytest.raises(openwmi.CallerError, match="callback") as raised:
                 forbidden()
-            except openwmi.CallerError as error:
-                refused.append(str(error))
+            refused.append(str(raised.value))
         # Another operation of the same session is free to be used.
         assert session.get_class("Sync_Thing").name == "Sync_Thing"
 
@@ -299,7 +408,7 @@ def test_callbacks_run_in_a_thread_of_their_own(session: Session, portals: Porta
         started.set()
         assert operation.wait().succeeded
     assert [result.more for result in told] == [True, True, True, False]
-    assert len(refused) == 8
+    assert len(refused) == 20
 
 
 def test_verbs_as_running_operations(session: Session) -> None:

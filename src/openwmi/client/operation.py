@@ -84,7 +84,7 @@ class AsyncOperation(Generic[T]):
         return [self._convert(found) for found in await self._running.take(maximum)]
 
     async def __aiter__(self) -> AsyncIterator[T]:
-        while page := await self.take(self._running.context.page_size):
+        while page := await self.take(self.page_size):
             for item in page:
                 yield item
         (await self._running.wait()).raise_for_status()
@@ -136,6 +136,11 @@ class AsyncOperation(Generic[T]):
         if self._told is not None:
             await asyncio.shield(self._told)
         return await self._running.wait()
+
+    @property
+    def page_size(self) -> int:
+        """How many results are asked for at a time."""
+        return self._running.context.page_size
 
     @property
     def outcome(self) -> Outcome | None:

@@ -1,7 +1,8 @@
 """The portal: a thread with an event loop, through which synchronous code runs asyncio's.
 
 The loop and whatever runs in it end with the portal. It may be used from any thread but its own, and from several at a
-time. Ctrl-C while `run` waits cancels what it waits for before it goes on.
+time. Ctrl-C while `run` waits cancels what it waits for before it goes on; while `close` waits, it leaves the thread to
+itself. A process that is forked off has the portal's object, but not its thread: it is told so, and needs its own.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import CancelledError, Future, wait
 from typing import Any, Final, Generic, TypeVar
+
+from openwmi.errors import DeadlineExceeded
 
 __all__ = ["Portal"]
 
@@ -25,6 +30,7 @@ T = TypeVar("T")
 # look notices Ctrl-C, too.
 _TURN: Final = 0.2 if sys.platform == "win32" else 1.0
 _GRACE: Final = 5.0  # seconds within which what Ctrl-C cancelled ends, or is left behind
+_PATIENCE: Final = 30.0  # seconds within which the thread ends once it has been told to, or is left behind
 
 
 class _Call(Generic[T]):
@@ -65,6 +71,7 @@ class Portal:
     """One loop in one thread of its own, for as long as it is open."""
 
     def __init__(self) -> None:
+        self._process = os.getpid()
         self._ready: Future[asyncio.AbstractEventLoop] = Future()
         self._stop: asyncio.Event | None = None
         self._cleanup: Callable[[], Awaitable[None]] | None = None
@@ -76,12 +83,10 @@ class Portal:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs `work` in the loop and waits for it: what it returns, or raises."""
-        if threading.current_thread() is self._thread:
+        problem = self._problem()
+        if problem is not None:
             work.close()
-            raise RuntimeError("this runs in the session's own event loop, which a blocking call would stop")
-        if not self._thread.is_alive():
-            work.close()
-            raise RuntimeError("the session is closed")
+            raise RuntimeError(problem)
         call = _Call(work)
         # All of it in the `try`: an interrupt may come between handing the work over and waiting for it, too.
         try:
@@ -102,6 +107,17 @@ class Portal:
         except CancelledError:
             raise RuntimeError("the session was closed meanwhile") from None
 
+    def _problem(self) -> str | None:
+        """Why nothing can be run from here, if that is so."""
+        if os.getpid() != self._process:
+            return (
+                f"the session belongs to process {self._process}, from which this one was forked; its thread and its"
+                " connection stayed there: call openwmi.connect in this process, too"
+            )
+        if threading.current_thread() is self._thread:
+            return "this runs in the session's own event loop, which a blocking call would stop"
+        return None if self._thread.is_alive() else "the session is closed"
+
     def at_end(self, cleanup: Callable[[], Awaitable[None]]) -> None:
         """What the loop does last, whoever closes the portal."""
         self._cleanup = cleanup
@@ -109,11 +125,12 @@ class Portal:
     def close(self) -> None:
         """Does what is to be done at the end, stops the loop and waits for the thread. A second time does nothing.
 
-        Raises what `at_end`'s cleanup raised.
+        Raises what `at_end`'s cleanup raised, and `DeadlineExceeded` for one that takes more than half a minute.
         """
         self._end()
         if threading.current_thread() is not self._thread:
-            self._thread.join()
+            if not self._ended():
+                raise DeadlineExceeded(f"the session did not end in {_PATIENCE:g} s, and is left to end by itself")
             failure, self._failure = self._failure, None
             if failure is not None:
                 raise failure
@@ -127,7 +144,14 @@ class Portal:
         self._abandoned = True
         self._end()
         if not threading.main_thread().is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join()
+            self._ended()
+
+    def _ended(self) -> bool:
+        """Waits for the thread's end; whether it came. Ctrl-C ends the wait."""
+        until = time.monotonic() + _PATIENCE
+        while self._thread.is_alive() and (left := until - time.monotonic()) > 0:
+            self._thread.join(min(left, _TURN))
+        return not self._thread.is_alive()
 
     def _end(self) -> None:
         if self._thread.is_alive() and self._stop is not None:

@@ -7,10 +7,11 @@ documentation. A session has one thread, which everything opened from it shares;
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from openwmi import aio
 from openwmi.cim import Instance
@@ -22,6 +23,7 @@ from openwmi.client.pool import IDLE, LIMIT, AsyncPool
 from openwmi.client.portal import Portal
 from openwmi.client.session import AsyncSession
 from openwmi.client.verbs import Verbs
+from openwmi.errors import DeadlineExceeded
 
 __all__ = ["Operation", "Pool", "Session", "Starting", "connect"]
 
@@ -29,8 +31,6 @@ A = TypeVar("A")
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-
-_PAGE: Final = 1000
 
 
 class Facade(Generic[A]):
@@ -123,7 +123,7 @@ class Operation(Facade[AsyncOperation[T]], Generic[T]):
             yield from page
 
     def _pages(self) -> Iterator[list[T]]:
-        while page := self.take(_PAGE):
+        while page := self.take(self._wrapped.page_size):
             yield page
         self.wait().raise_for_status()
 
@@ -250,7 +250,8 @@ def _connecting(original: Callable[P, Coroutine[Any, Any, AsyncSession]]) -> Cal
         try:
             opened = portal.run(original(*arguments, **named))
         except BaseException:
-            portal.close()
+            with contextlib.suppress(DeadlineExceeded):  # it must not hide why there is no session
+                portal.close()
             raise
         portal.at_end(opened.close)
         session = Session(portal, opened)
