@@ -235,7 +235,7 @@ def hierarchies(draw: st.DrawFn) -> tuple[Class, Class]:
         over = draw(st.sampled_from(inherited))
         inherits = draw(st.booleans())
         value = None if inherits else draw(st.none() | values(over.type, over.is_array))
-        marks = draw(qualifiers())
+        marks = draw(qualifiers()).without(*over.qualifiers)  # some of which may not be overridden
         own.append(
             Property(over.name, over.type, over.is_array, value, over.class_name, marks, inherits_default=inherits)
         )

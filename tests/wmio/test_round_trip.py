@@ -376,6 +376,9 @@ def test_an_override_that_inherits_its_default() -> None:
         part = encode_class_part(low)
         assert part[13 + 4 + len(b"\0T\0") + 4 + 4 + 4 + 8] & 3 == state
         assert decode_object(encode_object(low)) == low
+    # The superclass that is made up for it has the default, too.
+    low = top.derive(Class("L", properties=NameMap([own])))
+    assert encode_object(low) == encode_object(low, parent=top)
     # A more exact class of the embedded objects is an override too, which only CIMTYPE shows.
     top = Class("T", properties=NameMap([Property("N", CimType.OBJECT)])).rooted()
     exact = Property("N", CimType.OBJECT, class_name="T", inherits_default=True)

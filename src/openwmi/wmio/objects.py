@@ -317,9 +317,9 @@ def _from_above(element: Property | Method, cls: Class) -> bool:
 
 
 def _property_above(declared: Property, name: str) -> Property:
-    above = _above(declared, name)
-    # Where the class overrides a property, what the superclass says of its default is not known.
-    return above if declared.propagated else replace(above, default=None)
+    # Where the class sets a default of its own, what the superclass's is is not known.
+    known = declared.propagated or declared.inherits_default
+    return replace(_above(declared, name), default=declared.default if known else None, inherits_default=False)
 
 
 def _above(element: E, name: str) -> E:
