@@ -197,6 +197,19 @@ class TwoParents(Acme_Thing):
     pass
 
 
+@cim_class
+class Again(Gadget):
+    Count: Annotated[Uint64 | None, "described anew"]
+    Small: Annotated[Uint8, "and with another default"] = 2
+
+
+def test_an_attribute_declared_again_keeps_its_default() -> None:
+    again = class_of(Again)
+    found = [(p.name, p.default, p.inherits_default) for p in again.properties.each() if not p.propagated]
+    assert found == [("Count", 7, True), ("Small", 2, False)]
+    assert again.new()["Count"] == 7
+
+
 @pytest.mark.parametrize("cls", [Untyped, Nested, Unknown, BadDefault, TwoParents])
 def test_what_cannot_be_declared(cls: type) -> None:
     with pytest.raises(ConfigurationError, match=cls.__name__ if cls is not BadDefault else "Value"):
