@@ -15,8 +15,11 @@ from typing import Any, ClassVar, TypeVar
 from openwmi import aio
 from openwmi.cim import Instance
 from openwmi.cim.operations import CallContext, EnumerateInstances
-from openwmi.client.dcom import Credentials, DcomConnection
+from openwmi.client.credentials import Credentials
+from openwmi.client.dcom import DcomConnection
+from openwmi.client.destination import Destination
 from openwmi.client.session import AsyncSession
+from openwmi.client.urls import parse_url
 from openwmi.dcom.importer import Response
 from openwmi.dcom.peer import Call, Caller
 from openwmi.errors import WbemError
@@ -103,11 +106,11 @@ class Machine:
 
     async def client(self, user: str = "admin", namespace: str = CIMV2) -> Client:
         """A client that makes exactly the calls that it is told to."""
-        credentials = Credentials(user, PASSWORD)
-        connection = DcomConnection(HOST, self.server.addresses.rpc_port, credentials)
+        destination = Destination.of(parse_url(self.url), user=user, password=PASSWORD)
+        connection = DcomConnection(destination)
         self.clients.push_async_callback(connection.close)
         remote = await connection.connect(namespace, CallContext(principal=SYSTEM, remote=True))
-        sinks = SinkHost(credentials)
+        sinks = SinkHost(destination.credentials)
         await sinks.start()
         self.clients.push_async_callback(sinks.close)
         return Client(remote, sinks)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from openwmi.client.urls import parse_url
-from openwmi.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from openwmi.client.destination import DestinationOptions
     from openwmi.client.pool import AsyncPool as Pool
     from openwmi.client.session import AsyncSession
 
@@ -20,20 +20,19 @@ DEFAULT_NAMESPACE = "root\\cimv2"
 async def connect(
     url: str = "local:",
     *,
-    user: str | None = None,
-    password: str | None = None,
-    nt_hash: bytes | None = None,
     namespace: str | None = None,
     locales: Iterable[str] = (),
     timeout: float | None = 60.0,
     smart_enum: bool = True,
+    **options: Unpack[DestinationOptions],
 ) -> AsyncSession:
     r"""Opens a session.
 
     `url` is ``dcom://user@host[:port][/namespace]``, or ``local:[file]`` for a repository in this process (in memory
-    without a file). The user may also be given by `user`; over DCOM the password or its NT hash is needed.
-    `locales` are preferred locales, such as ``MS_409``. `timeout` bounds the connection and each operation after it,
-    in seconds. Without `smart_enum`, results come in the form that every server has, each object with its class. Raises
+    without a file). How a server is reached, and as whom, is said by `options` (`DestinationOptions`): over DCOM there
+    must be a user with a password or its NT hash, or Kerberos tickets. `locales` are preferred locales, such as
+    ``MS_409``. `timeout` bounds the connection, from the host's name to the log-on, and each operation after it, in
+    seconds. Without `smart_enum`, results come in the form that every server has, each object with its class. Raises
     `ConfigurationError`, `AuthenticationError`, `TransportError` or `WbemError`.
     """
     target = parse_url(url)
@@ -42,13 +41,11 @@ async def connect(
         from openwmi.client.local import open_local
 
         return await open_local(target.path, wanted, tuple(locales), timeout)
-    from openwmi.client.dcom import Credentials, open_dcom
+    from openwmi.client.dcom import open_dcom
+    from openwmi.client.destination import Destination
 
-    name = user or target.user
-    if not name:
-        raise ConfigurationError("no user: write dcom://user@host, or give user=")
-    credentials = Credentials(name, password, nt_hash)
-    return await open_dcom(target.host, target.port, credentials, wanted, tuple(locales), timeout, optimized=smart_enum)
+    destination = Destination.of(target, **options)
+    return await open_dcom(destination, wanted, tuple(locales), timeout, optimized=smart_enum)
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.security.realms import realm
 from tests.wire import Client, Machine, serving
+
+__all__ = ["client", "machine", "realm"]
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from scapy import utils
 from scapy.layers import inet
 
 from openwmi.cim.operations import CallContext, EnumerateInstances, ExecQuery, GetObject
-from openwmi.client.dcom import Credentials, DcomConnection
-from openwmi.security.context import AuthenticationLevel
+from openwmi.client.dcom import DcomConnection
+from openwmi.client.destination import Destination
+from openwmi.client.urls import parse_url
 from tests.manager.support import CIMV2, SYSTEM
 from tests.wire import HOST, PASSWORD, Client, SinkHost, serving
 
@@ -77,12 +78,12 @@ async def test_a_recorded_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     async def opened(host: str, port: int, **settings: Any) -> Any:
         return await recorder.opened(open_, host, port, **settings)
 
-    credentials = Credentials("admin", PASSWORD)
     async with recorder.running, serving() as machine:
         monkeypatch.setattr(asyncio, "open_connection", opened)
-        connection = DcomConnection(
-            HOST, machine.server.addresses.rpc_port, credentials, level=AuthenticationLevel.INTEGRITY
+        destination = Destination.of(
+            parse_url(machine.url), user="admin", password=PASSWORD, authentication_level="integrity"
         )
+        connection = DcomConnection(destination)
         machine.clients.push_async_callback(connection.close)
         remote = await connection.connect(CIMV2, _CONTEXT)
         for request in (
@@ -91,7 +92,7 @@ async def test_a_recorded_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             ExecQuery("SELECT Value FROM Acme_Static"),
         ):
             assert await (await remote.start(request, _CONTEXT)).collect()
-        sinks = SinkHost(credentials)
+        sinks = SinkHost(destination.credentials)
         await sinks.start()
         machine.clients.push_async_callback(sinks.close)
         assert await Client(remote, sinks).result('Acme_Static.Name="x"')

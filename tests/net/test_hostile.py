@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from openwmi.cim.operations import CallContext, DeleteInstance, ExecQuery, GetObject
-from openwmi.client.dcom import Credentials, DcomConnection
+from openwmi.client.dcom import DcomConnection
+from openwmi.client.destination import Destination
+from openwmi.client.urls import parse_url
 from openwmi.dcom.objref import CustomObjRef
 from openwmi.errors import Error, PeerError, RpcFault, WbemError
 from openwmi.repository import MemoryStore
@@ -234,9 +236,10 @@ async def test_a_server_answers_bad_input_on_one_connection_while_another_works(
 ) -> None:
     accounts = Accounts()
     accounts.add("ada", PASSWORD, administrator=True)
-    credentials = Credentials("ada", PASSWORD)
     async with Server(MemoryStore(), accounts, providers=(), rpc_port=0, exporter_port=0) as server:
-        connections = [DcomConnection(HOST, server.addresses.rpc_port, credentials) for _ in range(2)]
+        target = parse_url(f"dcom://{HOST}:{server.addresses.rpc_port}")
+        destination = Destination.of(target, user="ada", password=PASSWORD)
+        connections = [DcomConnection(destination) for _ in range(2)]
         try:
             bad, good = [await c.connect("root\\default", CONTEXT) for c in connections]
             stop = asyncio.Event()

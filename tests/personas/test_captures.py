@@ -8,14 +8,14 @@ from uuid import UUID
 
 import pytest
 
-from openwmi.client.dcom import Credentials
+from openwmi.client.destination import Destination
+from openwmi.client.urls import parse_url
 from openwmi.dcom.bindings import Endpoint
 from openwmi.dcom.importer import Importer, Reach, Reference
 from openwmi.dcom.types import COM_VERSION
 from openwmi.errors import ProtocolError
 from openwmi.net.rpc import RpcTransport
 from openwmi.rpc.interface import Interface
-from openwmi.security.context import AuthenticationLevel
 from tests.wire import HOST, PASSWORD, Machine
 
 from .proxy import Persona, Proxy, Response
@@ -49,8 +49,8 @@ class Detour:
     """A transport on which every call goes to the proxy; `calls` are the methods, and where they should have gone."""
 
     def __init__(self, proxy: Proxy) -> None:
-        credentials = Credentials("admin", PASSWORD)
-        self.transport = RpcTransport(credentials.initiator(AuthenticationLevel.PRIVACY))
+        destination = Destination.of(parse_url(proxy.url), user="admin", password=PASSWORD)
+        self.transport = RpcTransport(lambda host: destination.initiator())
         self.there = Endpoint(HOST, int(proxy.url.rpartition(":")[2]))
         self.calls: list[tuple[str, tuple[Endpoint, ...]]] = []
 

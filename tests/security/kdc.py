@@ -110,6 +110,19 @@ class Realm:
                     raise RuntimeError(f"krb5kdc ended with {kdc.returncode}") from None
         return cls(folder, keytab, environment, kdc)
 
+    def tickets(self, user: str, cache: Path) -> Path:
+        """A file with fresh tickets of a user, whose password is `PASSWORD`."""
+        import krb5
+
+        context = krb5.init_context()
+        principal = krb5.parse_name_flags(context, f"{user}@{REALM}".encode())
+        options = krb5.get_init_creds_opt_alloc(context)
+        credentials = krb5.get_init_creds_password(context, principal, options, password=PASSWORD.encode())
+        made = krb5.cc_resolve(context, f"FILE:{cache}".encode())
+        krb5.cc_initialize(context, made, principal)
+        krb5.cc_store_cred(context, made, credentials)
+        return cache
+
     def stop(self) -> None:
         """Ends the KDC."""
         self.kdc.terminate()

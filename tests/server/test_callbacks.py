@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from openwmi.client.dcom import Credentials
+from openwmi.client.credentials import Credentials
 from openwmi.dcom.bindings import Endpoint
 from openwmi.dcom.importer import Reach
 from openwmi.dcom.peer import Caller

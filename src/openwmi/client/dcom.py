@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from openwmi.cim.operations import CallContext
 from openwmi.cim.upkeep import Backup, Pause, RestoreFrom, Resume
+from openwmi.client.destination import Destination
 from openwmi.client.session import AsyncSession
 from openwmi.dcom.bindings import DualStringArray, Endpoint
 from openwmi.dcom.importer import Importer
@@ -19,7 +21,6 @@ from openwmi.dcom.peer import Caller
 from openwmi.dcom.types import ComVersion
 from openwmi.errors import (
     AuthenticationError,
-    ConfigurationError,
     DeadlineExceeded,
     PeerError,
     RpcFault,
@@ -28,46 +29,19 @@ from openwmi.errors import (
 )
 from openwmi.net.dcom import DcomHost, keep_pinging
 from openwmi.net.rpc import RpcTransport
-from openwmi.security.acceptors import LocalAcceptors
-from openwmi.security.accounts import Accounts
-from openwmi.security.context import AuthenticationLevel, ImpersonationLevel, SecurityContext
-from openwmi.security.ntlm import NtlmInitiator, ServerNames
+from openwmi.security.context import AuthenticationLevel, ImpersonationLevel
+from openwmi.security.ntlm import ServerNames
 from openwmi.status import HResult
 from openwmi.wmi.client import ClientInfo, RemoteNamespace, RemoteNamespaces
 from openwmi.wmi.interfaces import IWbemObjectSink
 from openwmi.wmi.sinks import SinkStub
 
-__all__ = ["Credentials", "DcomConnection", "open_dcom"]
+__all__ = ["DcomConnection", "open_dcom"]
+
+_log = logging.getLogger("openwmi.client")
 
 _LOOPBACK: Final = "127.0.0.1"
 _CLOSING: Final = 2.0  # seconds for giving everything back; what is left the server frees when nobody pings for it
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    r"""Who logs on. `user` may be ``user``, ``DOMAIN\user`` or ``user@realm``; give the password or its NT hash."""
-
-    user: str
-    password: str | None = field(default=None, repr=False)
-    nt_hash: bytes | None = field(default=None, repr=False)
-
-    def initiator(self, level: AuthenticationLevel) -> Callable[[str], SecurityContext]:
-        """Makes a security context for a host."""
-        if not self.user:
-            raise ConfigurationError("no user: write dcom://user@host")
-        if self.password is None and self.nt_hash is None:
-            raise ConfigurationError(f"no password for {self.user}")
-        return lambda host: NtlmInitiator(self.user, self.password, hashed=self.nt_hash, target=host, level=level)
-
-    def acceptors(self) -> LocalAcceptors:
-        """Who may call this client's sinks: whoever can prove that it knows this password, as the server can."""
-        accounts = Accounts()
-        name = self.user.rpartition("\\")[2].partition("@")[0]
-        if self.password is not None:
-            accounts.add(name, self.password)
-        elif self.nt_hash is not None:
-            accounts.add_hash(name, self.nt_hash)
-        return LocalAcceptors(accounts, ServerNames.of("openwmi-client"))
 
 
 def _this_client() -> ClientInfo:
@@ -79,11 +53,8 @@ class DcomConnection:
 
     def __init__(
         self,
-        host: str,
-        port: int,
-        credentials: Credentials,
+        destination: Destination,
         *,
-        level: AuthenticationLevel = AuthenticationLevel.PRIVACY,
         connect_timeout: float = 20.0,
         call_timeout: float = 30.0,
         optimized: bool = True,
@@ -92,14 +63,17 @@ class DcomConnection:
 
         `optimized` is `RemoteNamespaces`'.
         """
-        self.user = credentials.user
-        self.level = level
+        host, port = destination.host, destination.port
+        self.destination = destination
         self._call_timeout = call_timeout
         self._believed = False  # whether the server has answered somebody whom it authenticated
-        self._transport = RpcTransport(credentials.initiator(level), level=level, connect_timeout=connect_timeout)
-        self._credentials = credentials
+        self._transport = RpcTransport(
+            lambda _: destination.initiator(),
+            level=destination.level,
+            connect_timeout=connect_timeout,
+            source_address=destination.source_address,
+        )
         self._sinks: DcomHost | None = None
-        self._host = host
         self._resolver = Endpoint(host, port)
         self._importer = Importer(self._transport)
         self._namespaces = RemoteNamespaces(
@@ -126,7 +100,8 @@ class DcomConnection:
         self, namespace: str, *, locales: tuple[str, ...] = (), timeout: float | None = None
     ) -> AsyncSession:
         """A session in a namespace, which closes this connection; `timeout` is for each of its operations."""
-        context = CallContext(principal=_User(self.user), remote=True, locales=locales, timeout=timeout)
+        user = _User(self.destination.credentials.name)
+        context = CallContext(principal=user, remote=True, locales=locales, timeout=timeout)
         return AsyncSession(self, await self.connect(namespace, context), context, self.close)
 
     async def alive(self) -> tuple[ComVersion, DualStringArray]:
@@ -152,22 +127,33 @@ class DcomConnection:
         try:
             yield
         except AuthenticationError as error:
-            raise AuthenticationError(f"{self._credentials.user} at {self._host}: {error}") from None
+            raise AuthenticationError(f"{self._who}: {error}") from None
         except RpcFault as fault:
             if fault.status != HResult.ERROR_ACCESS_DENIED or self._believed:
                 raise
             # NTLM's last message gets no answer: a server that does not believe it refuses the first call instead.
             raise AuthenticationError(
-                f"{self._credentials.user} at {self._host}: access is denied: the user or the password is wrong,"
-                " or the account may not log on there"
+                f"{self._who}: access is denied: the user or the password is wrong, or the account may not log on there"
+                f"{self._what_may_be_too_little}"
             ) from None
+
+    @property
+    def _what_may_be_too_little(self) -> str:
+        level, impersonation = self.destination.level, self.destination.impersonation
+        if level >= AuthenticationLevel.INTEGRITY and impersonation >= ImpersonationLevel.IMPERSONATE:
+            return ""
+        return f", or {level.name.lower()} and {impersonation.name.lower()} are too little for the server"
+
+    @property
+    def _who(self) -> str:
+        return f"{self.destination.credentials.name} at {self.destination.host}"
 
     async def export(self, stub: SinkStub) -> bytes:
         """The sink as a reference. The first one opens a port at the address from which the server is reached."""
         address = self._transport.local_address or _LOOPBACK
         if self._sinks is None:
-            host = DcomHost(interfaces=[IWbemObjectSink], acceptors=self._credentials.acceptors())
-            await host.listen(address, 0, None)
+            host = DcomHost(interfaces=[IWbemObjectSink], acceptors=self.destination.credentials.acceptors())
+            await host.listen(address, self.destination.callback_port, None)
             self._sinks = host
         nobody = Caller(
             None, AuthenticationLevel.NONE, ImpersonationLevel.ANONYMOUS, address=address, local_address=address
@@ -185,13 +171,20 @@ class DcomConnection:
         if self._pinging is not None:
             self._pinging.cancel()
             await asyncio.wait({self._pinging})
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSING):
-                await self._namespaces.close()
-        await self._transport.close()
-        if self._sinks is not None:
-            await self._sinks.close()
-            self._sinks = None
+        leaving = asyncio.get_running_loop().create_task(self._namespaces.close())
+        try:
+            _, late = await asyncio.wait({leaving}, timeout=_CLOSING)
+            if late:
+                _log.warning("%s: the server does not take back what it gave", self.destination.host)
+        finally:
+            # What is still being given back ends with the connection.
+            leaving.cancel()
+            await self._transport.close()
+            if self._sinks is not None:
+                await self._sinks.close()
+                self._sinks = None
+        with suppress(asyncio.CancelledError):
+            await leaving
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,24 +196,17 @@ class _User:
 
 
 async def open_dcom(
-    host: str,
-    port: int,
-    credentials: Credentials,
+    destination: Destination,
     namespace: str,
     locales: tuple[str, ...],
     timeout: float | None,
     *,
     optimized: bool = True,
 ) -> AsyncSession:
-    """Logs on and opens a namespace, in `timeout` seconds for all of it."""
+    """Logs on and opens a namespace, in `timeout` seconds for all of it, from the host's name to the log-on."""
     call_timeout = 30.0 if timeout is None else min(timeout, 30.0)
     connection = DcomConnection(
-        host,
-        port,
-        credentials,
-        connect_timeout=min(call_timeout, 20.0),
-        call_timeout=call_timeout,
-        optimized=optimized,
+        destination, connect_timeout=min(call_timeout, 20.0), call_timeout=call_timeout, optimized=optimized
     )
     try:
         async with asyncio.timeout(timeout):
@@ -228,7 +214,7 @@ async def open_dcom(
     except TimeoutError as late:
         await connection.close()
         stage = stage_of(late) or Stage.CONNECT
-        message = f"{host}: no session in {timeout:g} s; the time was up while {stage.text}"
+        message = f"{destination.host}: no session in {timeout:g} s; the time was up while {stage.text}"
         raise DeadlineExceeded(message, stage=stage, status=HResult.WSAETIMEDOUT) from None
     except BaseException:
         await connection.close()

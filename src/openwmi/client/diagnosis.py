@@ -17,17 +17,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Unpack
 
 from openwmi.aio import DEFAULT_NAMESPACE, connect
 from openwmi.causes import Cause, likely_causes
-from openwmi.client.dcom import Credentials, DcomConnection
+from openwmi.client.dcom import DcomConnection
+from openwmi.client.destination import Destination, DestinationOptions
 from openwmi.client.session import AsyncSession
-from openwmi.client.urls import Target, parse_url
+from openwmi.client.urls import parse_url
 from openwmi.dcom.bindings import DualStringArray, Endpoint
 from openwmi.dcom.importer import Importer
 from openwmi.dcom.types import ComVersion
-from openwmi.errors import ConfigurationError, DeadlineExceeded, Error, InvalidNamespace, Stage, during, stage_of
+from openwmi.errors import DeadlineExceeded, Error, InvalidNamespace, Stage, during, stage_of
 from openwmi.net.rpc import RpcTransport
 from openwmi.net.rpc.transport import connect_error
 from openwmi.status import HResult
@@ -69,17 +70,16 @@ _Step = Callable[[], Awaitable[str]]
 async def diagnose(
     url: str = "local:",
     *,
-    user: str | None = None,
-    password: str | None = None,
-    nt_hash: bytes | None = None,
     namespace: str | None = None,
     class_name: str | None = None,
     timeout: float = 10.0,
+    **options: Unpack[DestinationOptions],
 ) -> AsyncIterator[Check]:
     """Goes the way to a class, and yields one `Check` for each stage as it is done.
 
     `timeout` is for each stage, in seconds. `class_name` is what is looked at, by default Win32_OperatingSystem, or
-    outside ``root\\cimv2`` __NAMESPACE. Raises `ConfigurationError` for a URL that cannot be used.
+    outside ``root\\cimv2`` __NAMESPACE. `options` are those of `connect`. Raises `ConfigurationError` for a URL or an
+    option that cannot be used.
     """
     target = parse_url(url)
     wanted = namespace or target.namespace or DEFAULT_NAMESPACE
@@ -89,10 +89,7 @@ async def diagnose(
         if target.scheme == "local":
             way = _LocalWay(url, wanted, looked_at, stack)
         else:
-            name = user or target.user
-            if not name:
-                raise ConfigurationError("no user: write dcom://user@host, or give user=")
-            way = _DcomWay(target, Credentials(name, password, nt_hash), wanted, looked_at, timeout, stack)
+            way = _DcomWay(Destination.of(target, **options), wanted, looked_at, timeout, stack)
         failed = False
         for stage, step in way.steps():
             check = Check(stage, Verdict.SKIPPED) if failed else await _checked(stage, step, timeout)
@@ -171,19 +168,16 @@ class _DcomWay(_Way):
 
     def __init__(
         self,
-        target: Target,
-        credentials: Credentials,
+        destination: Destination,
         namespace: str,
         class_name: str,
         timeout: float,
         stack: AsyncExitStack,
     ) -> None:
         super().__init__(namespace, class_name)
-        self._endpoint = Endpoint(target.host, target.port)
+        self._endpoint = Endpoint(destination.host, destination.port)
         self._timeout = timeout
-        self._connection = DcomConnection(
-            target.host, target.port, credentials, connect_timeout=timeout, call_timeout=timeout
-        )
+        self._connection = DcomConnection(destination, connect_timeout=timeout, call_timeout=timeout)
         stack.push_async_callback(self._connection.close)
         self._addresses: list[str] = []
         self._missing: InvalidNamespace | None = None
@@ -225,7 +219,8 @@ class _DcomWay(_Way):
 
     async def _authenticate(self) -> str:
         await self._connection.alive()
-        return f"{self._connection.user}, {self._connection.level.name.lower()}"
+        destination = self._connection.destination
+        return f"{destination.credentials.name}, {destination.credentials.mechanism}, {destination.level.name.lower()}"
 
     async def _activate(self) -> str:
         await self._connection.activate()

@@ -71,7 +71,7 @@ def pooled(
     async def connect(self: AsyncPool, /, *arguments: P.args, **named: P.kwargs) -> AsyncSession:
         given = signature.bind(*arguments, **named)
         given.apply_defaults()
-        return await self._connect(original, given.arguments)
+        return await self._connect(original, {"url": given.args[0], **given.kwargs})
 
     itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     connect.__signature__ = signature.replace(  # type: ignore[attr-defined]  # what `help` and editors show

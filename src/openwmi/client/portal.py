@@ -77,6 +77,7 @@ class Portal:
         self._cleanup: Callable[[], Awaitable[None]] | None = None
         self._failure: BaseException | None = None
         self._abandoned = False
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._main, name="openwmi-portal", daemon=True)
         self._thread.start()
         self._loop = self._ready.result()
@@ -148,10 +149,14 @@ class Portal:
 
     def _ended(self) -> bool:
         """Waits for the thread's end; whether it came. Ctrl-C ends the wait."""
+        # Not by `join`: Python 3.11 takes a thread for ended when an interrupt comes while it is joined.
         until = time.monotonic() + _PATIENCE
-        while self._thread.is_alive() and (left := until - time.monotonic()) > 0:
-            self._thread.join(min(left, _TURN))
-        return not self._thread.is_alive()
+        while not self._over.is_set() and (left := until - time.monotonic()) > 0:
+            self._over.wait(min(left, _TURN))
+        if not self._over.is_set():
+            return False
+        self._thread.join()
+        return True
 
     def _end(self) -> None:
         if self._thread.is_alive() and self._stop is not None:
@@ -168,6 +173,8 @@ class Portal:
                 _log.warning("a session that was not closed could not give everything back: %s", error)
             else:
                 self._failure = error
+        finally:
+            self._over.set()
 
     async def _serve(self) -> None:
         self._stop = asyncio.Event()

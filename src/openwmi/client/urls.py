@@ -44,7 +44,7 @@ def parse_url(url: str) -> Target:
         # What the parser says may quote the beginning of a password.
         raise ConfigurationError("this is no URL: write dcom://user@host:port/namespace") from None
     if parts.scheme in _LATER:
-        raise ConfigurationError(f"{parts.scheme}:// is not there yet: use dcom:// or local:")
+        raise ConfigurationError(f"{parts.scheme}:// will follow with WS-Management: until then use dcom:// or local:")
     if parts.scheme != "dcom":
         raise ConfigurationError(f"{parts.scheme}:// is not known: use dcom://user@host or local:")
     if parts.password is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from spnego._context import ContextProxy, ContextReq
-from spnego._credential import Credential, CredentialCache, KerberosKeytab, Password
+from spnego._credential import Credential, CredentialCache, KerberosCCache, KerberosKeytab, Password
 from spnego._gss import GSSAPIProxy
 from spnego.exceptions import SpnegoError
 from spnego.iov import BufferType
@@ -326,8 +326,9 @@ class KerberosInitiator(_Kerberos):
     r"""The client's side of one exchange.
 
     user: ``user@REALM``, ``user`` in the default realm, or ``REALM\user``; empty for whose tickets are in the cache.
-    password, or keytab: a file with the user's keys. With neither, the tickets in the cache are used.
-    target: the server's name, as it stands in its principal ``host/target``; an address will not do.
+    password, or keytab: a file with the user's keys. With neither, the tickets in `cache` are used, which is a file or
+    another cache by its name; None for the one where the system keeps the current user's.
+    target: the server's name, as it stands in its principal ``service/target``; an address will not do.
     level: what the session will be used for. impersonation: what the server may do in the user's name.
     """
 
@@ -339,22 +340,26 @@ class KerberosInitiator(_Kerberos):
         password: str | None = None,
         *,
         keytab: str | Path | None = None,
+        cache: str | Path | None = None,
         target: str,
+        service: str = "host",
         level: AuthenticationLevel = AuthenticationLevel.PRIVACY,
         impersonation: ImpersonationLevel = ImpersonationLevel.IMPERSONATE,
     ) -> None:
         super().__init__(level)
         if not target:
             raise ConfigurationError("Kerberos needs the name of the server")
-        if password is not None and keytab is not None:
-            raise ConfigurationError("Kerberos needs a password or a keytab, and not both")
+        if sum(proof is not None for proof in (password, keytab, cache)) > 1:
+            raise ConfigurationError("Kerberos needs one of a password, a keytab and a cache")
         if password is not None and not user:
             raise ConfigurationError("Kerberos needs the user whose password that is")
         realm, _, name = user.rpartition("\\")
         self._user = f"{name}@{realm.upper()}" if realm and realm != "." else name
         self._password = password
         self._keytab = keytab
+        self._cache = cache
         self._target = target
+        self._service = service
         self._flags = _REQUESTS
         if impersonation is ImpersonationLevel.IDENTIFY:
             self._flags |= ContextReq.identify
@@ -367,9 +372,11 @@ class KerberosInitiator(_Kerberos):
             credential = Password(self._user, self._password)
         elif self._keytab is not None:
             credential = KerberosKeytab(str(self._keytab), self._user or None)
+        elif self._cache is not None:
+            credential = KerberosCCache(str(self._cache), self._user or None)
         else:
             credential = CredentialCache(self._user or None)
-        return GSSAPIProxy(credential, hostname=self._target, service="host", context_req=self._flags)
+        return GSSAPIProxy(credential, hostname=self._target, service=self._service, context_req=self._flags)
 
 
 def _reason(error: Exception) -> str:

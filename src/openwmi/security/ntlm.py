@@ -498,7 +498,7 @@ class NtlmInitiator(_Context):
 
     user: `user`, `DOMAIN\user`, `.\user` or `user@host`.
     password or hashed: the clear password, or its NT hash of 16 octets. Exactly one.
-    target: the server's host name, for its service principal name.
+    target, service: the server's host name and the class of its service, for its service principal name.
     level: what the session will be used for. impersonation: IDENTIFY or IMPERSONATE.
     `ConfigurationError` for arguments that NTLM cannot use.
     """
@@ -512,6 +512,7 @@ class NtlmInitiator(_Context):
         *,
         hashed: bytes | None = None,
         target: str = "",
+        service: str = "host",
         level: AuthenticationLevel = AuthenticationLevel.PRIVACY,
         impersonation: ImpersonationLevel = ImpersonationLevel.IMPERSONATE,
         channel_bindings: GssChannelBindings | None = None,
@@ -535,7 +536,7 @@ class NtlmInitiator(_Context):
             flags,
             required,
             hostname=target or None,
-            service="host",
+            service=service,
             channel_bindings=channel_bindings,
         )
         super().__init__(engine, required)

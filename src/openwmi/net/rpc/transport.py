@@ -13,7 +13,16 @@ from typing import Final
 from uuid import UUID
 
 from openwmi.dcom.bindings import Endpoint
-from openwmi.errors import ConnectError, ConnectionLost, DeadlineExceeded, PeerError, Stage, mark, stage_of
+from openwmi.errors import (
+    ConfigurationError,
+    ConnectError,
+    ConnectionLost,
+    DeadlineExceeded,
+    PeerError,
+    Stage,
+    mark,
+    stage_of,
+)
 from openwmi.net.rpc.calls import CallingConnection
 from openwmi.net.rpc.streams import READ
 from openwmi.rpc import ConnectionLimits, SyntaxId
@@ -41,7 +50,8 @@ class RpcTransport:
     `initiator` makes a security context for a host, for every new connection; None calls without authentication.
     `connect_timeout` bounds each attempt to connect and bind, beside the call's own time-out. At most
     `max_connections` are kept, and as many attempted at a time; of those without a call, the one that was used longest
-    ago goes first. `on_lost` is told of a connection that ends without being closed from here.
+    ago goes first. `source_address` is the address of this machine that connections are made from. `on_lost` is told of
+    a connection that ends without being closed from here.
     """
 
     def __init__(
@@ -52,8 +62,10 @@ class RpcTransport:
         connect_timeout: float = 20.0,
         max_connections: int = 16,
         limits: ConnectionLimits | None = None,
+        source_address: str | None = None,
     ) -> None:
         self._initiator = initiator
+        self._source = None if source_address is None else (source_address, 0)
         self._level = level if initiator is not None else AuthenticationLevel.NONE
         self._connect_timeout = connect_timeout
         self._max_connections = max_connections
@@ -150,11 +162,15 @@ class RpcTransport:
         security = None if self._initiator is None else self._initiator(endpoint.host)
         try:
             async with asyncio.timeout(self._connect_timeout):
-                reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port, limit=READ)
+                reader, writer = await asyncio.open_connection(
+                    endpoint.host, endpoint.port, limit=READ, local_addr=self._source
+                )
         except TimeoutError:
             message = f"{endpoint}: no connection in {self._connect_timeout:g} s"
             raise ConnectError(message, stage=Stage.CONNECT, status=HResult.WSAETIMEDOUT) from None
         except OSError as error:
+            if self._source is not None and error.errno == errno.EADDRNOTAVAIL:
+                raise ConfigurationError(f"this machine has no address {self._source[0]} to connect from") from error
             raise connect_error(endpoint, error) from error
         self._stages[endpoint] = Stage.BIND
         connection = CallingConnection(endpoint, reader, writer, self._limits, self._lost)
