@@ -141,8 +141,7 @@ class AsyncOperationTable:
             entry.callback_in_progress = True
             try:
                 if isinstance(event, Progress):
-                    position = min(event.total, 0xFFFF) << 16 | min(event.current, 0xFFFF)
-                    await entry.sink.set_status(StatusType.PROGRESS, position, event.text, None)
+                    await entry.sink.set_status(StatusType.PROGRESS, event.position, event.text, None)
                 else:
                     await entry.sink.indicate(event)
             except Error as error:

@@ -75,6 +75,11 @@ class Progress:
     total: int
     text: str | None = None
 
+    @property
+    def position(self) -> int:
+        """Both numbers in one, as SetStatus has them: the total is the high word (MS-WMI 3.1.4.2.2)."""
+        return min(self.total, 0xFFFF) << 16 | min(self.current, 0xFFFF)
+
 
 Report: TypeAlias = Progress | Message | Question
 """What a producer says beside its results."""

@@ -21,11 +21,12 @@ from typing import Any, Final
 from openwmi.cim.delivery import ObjectSink, StatusType
 from openwmi.cim.instances import CimObject
 from openwmi.cim.operation import CANCELLED, Operation, Outcome
+from openwmi.cim.operations import CallingMode, Flags
 from openwmi.cim.spool import Spool, Spools
 from openwmi.errors import Error, WbemError
 from openwmi.status import WbemStatus
 
-__all__ = ["Enumerator", "ResultSet"]
+__all__ = ["Enumerator", "ResultSet", "enumerator_of"]
 
 _log = logging.getLogger("openwmi.delivery")
 
@@ -116,6 +117,22 @@ class ResultSet:
         self.operation.cancel()
         self.spool.close()
         await self.operation.close()
+
+
+async def enumerator_of(operation: Operation, spool: Spool | None = None) -> Enumerator:
+    """The enumerator of a running operation, forward only if its flags say so, and complete if it is synchronous.
+
+    Raises the `WbemError` of a synchronous operation that failed; nothing is left of it then.
+    """
+    context = operation.context
+    results = ResultSet(operation, forward_only=bool(context.flags & Flags.FORWARD_ONLY), spool=spool)
+    try:
+        if context.mode is CallingMode.SYNCHRONOUS:
+            await results.collect()
+    except BaseException:
+        await results.close()
+        raise
+    return results.enumerator()
 
 
 class Enumerator:

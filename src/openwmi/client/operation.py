@@ -22,9 +22,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from openwmi.cim import CimObject, Instance
 from openwmi.cim.notices import Message, Prompt, Question
-from openwmi.cim.operation import EXPIRED, Operation, Outcome, Progress, Report
-from openwmi.client.callbacks import Callbacks, Result, Teller, refuse_inside
-from openwmi.client.completion import completion_details
+from openwmi.cim.operation import EXPIRED, Operation, Outcome, Progress
+from openwmi.client.callbacks import Callbacks, Result, Sink, Teller, Told, end_of, refuse_inside
 from openwmi.errors import CallerError
 from openwmi.status import WbemStatus
 
@@ -60,7 +59,7 @@ class AsyncOperation(Generic[T]):
         conclude: Callable[[Outcome, CimObject | None], T] | None = None,
         *,
         expires: float | None = None,
-        callbacks: Callbacks | None = None,
+        callbacks: Callbacks | Sink | None = None,
     ) -> None:
         """`expires` is when it must have ended, by the running loop's clock."""
         self._running = running
@@ -122,7 +121,7 @@ class AsyncOperation(Generic[T]):
         found = await self._running.take(1)
         if found:
             return Result(self._convert(found[0]), more=True)
-        return _end(await self._running.wait())
+        return end_of(await self._running.wait())
 
     def _fetchable(self) -> None:
         if self._told is not None:
@@ -200,48 +199,36 @@ class AsyncOperation(Generic[T]):
     async def _tell(self, teller: Teller) -> None:
         """Tells the callbacks everything, to the end; one that raises cancels the operation."""
         try:
-            while not isinstance(event := await self._running.next_event(), Outcome):
-                if isinstance(event, Progress | Message | Question):
-                    await self._report(teller, event)
+            told: Told | None = None
+            while not isinstance(told, Outcome):
+                event = await self._running.next_event()
+                if isinstance(event, Question):
+                    asks = "prompt" if isinstance(event.about, Prompt) else "error"
+                    event.answer(bool(await self._one(teller, asks, event.about)))
                     continue
-                for found in event:
-                    if self._is_cancelled:
+                if isinstance(event, Progress | Message | Outcome):
+                    told = event
+                else:
+                    told = [self._convert(found) for found in event]
+                for name, arguments in teller.calls(told):
+                    if isinstance(told, list) and self._is_cancelled:
                         break
-                    await self._one(teller, "instance", Result(self._convert(found), more=True))
-            await self._one(teller, "instance", _end(event))
+                    await self._one(teller, name, *arguments)
         finally:
             teller.close()
-
-    async def _report(self, teller: Teller, said: Report) -> None:
-        match said:
-            case Progress():
-                await self._one(teller, "progress", said)
-            case Message():
-                await self._one(teller, "message", said)
-            case Question(about=Prompt()):
-                said.answer(bool(await self._one(teller, "prompt", said.about)))
-            case Question():
-                said.answer(bool(await self._one(teller, "error", said.about)))
 
     @property
     def _is_cancelled(self) -> bool:
         outcome = self._running.outcome
         return outcome is not None and outcome.status == WbemStatus.WBEM_E_CALL_CANCELLED
 
-    async def _one(self, teller: Teller, name: str, event: Any) -> Any:
+    async def _one(self, teller: Teller, name: str, *event: Any) -> Any:
         """Calls one callback; what it returned, or None after a mistake of its own."""
         try:
-            return await teller.tell(name, event)
+            return await teller.tell(name, *event)
         except Exception as error:
             # The operation is the caller's, and so is the mistake: it ends, and the end says why.
             _log.exception("the callback for %s of %r failed", name, self._running)
             detail = f"its callback for {name} raised {type(error).__name__}: {error}"
             self._running.cancel(Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail=detail))
             return None
-
-
-def _end(outcome: Outcome) -> Result[Any]:
-    if outcome.succeeded:
-        return Result(None, more=False, status=outcome.status)
-    error = outcome.error or outcome.to_error()
-    return Result(None, more=False, status=outcome.status, message=str(error), details=completion_details(outcome))

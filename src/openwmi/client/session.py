@@ -22,6 +22,7 @@ from openwmi.cim.operations import CallContext, Connected, Namespaces, Operation
 from openwmi.cim.upkeep import Backup, Pause, RestoreFlags, RestoreFrom, Resume, Upkeep
 from openwmi.client.objects import Instance, Invoker
 from openwmi.client.operation import AsyncOperation
+from openwmi.client.services import AsyncServices
 from openwmi.client.verbs import Verbs
 from openwmi.errors import WbemError
 from openwmi.mof import IncludeReader, Source
@@ -226,6 +227,10 @@ class AsyncSession:
         if found is None:
             found = self._opened[key] = await self._namespaces.connect(namespace, self.context)
         return found
+
+    async def services(self, namespace: str | None = None) -> AsyncServices:
+        """The calls of IWbemServices in this session's namespace, or in another by its full name."""
+        return AsyncServices(self, await self.operations_in(namespace))
 
     # -- its end
 

@@ -14,39 +14,43 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from openwmi import aio
-from openwmi.cim import Instance
+from openwmi.cim import CimObject, Instance
 from openwmi.cim.operation import Outcome, Progress
-from openwmi.cim.operations import Principal
-from openwmi.client.callbacks import refuse_inside
+from openwmi.cim.operations import CallingMode, Principal
+from openwmi.client import services
+from openwmi.client.callbacks import Sink, refuse_inside
 from openwmi.client.operation import AsyncOperation, CancelReason
 from openwmi.client.pool import IDLE, LIMIT, AsyncPool
 from openwmi.client.portal import Portal
+from openwmi.client.services import AsyncEnumerator, AsyncServices
 from openwmi.client.session import AsyncSession
 from openwmi.client.verbs import Verbs
 from openwmi.errors import DeadlineExceeded
 
-__all__ = ["Operation", "Pool", "Session", "Starting", "connect"]
+__all__ = ["Enumerator", "Operation", "Pool", "Services", "Session", "Starting", "connect"]
 
-A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Facade(Generic[A]):
+class Facade(Generic[A_co]):
     """Something asyncio's, `wrapped`, and the portal through which it is used."""
 
-    def __init__(self, portal: Portal, wrapped: A) -> None:
+    def __init__(self, portal: Portal, wrapped: A_co) -> None:
         self._portal = portal
         self._wrapped = wrapped
 
 
-def blocking(original: Callable[Concatenate[A, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[Facade[A], P], T]:
+def blocking(
+    original: Callable[Concatenate[A_co, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Facade[A_co], P], T]:
     """The method that runs `original` in the portal."""
     name = original.__name__
 
     @functools.wraps(original)
-    def method(self: Facade[A], /, *arguments: P.args, **named: P.kwargs) -> T:
+    def method(self: Facade[A_co], /, *arguments: P.args, **named: P.kwargs) -> T:
         # By its name: a session may have its own way to do it.
         done: Coroutine[Any, Any, T] = getattr(self._wrapped, name)(*arguments, **named)
         return self._portal.run(done)
@@ -55,21 +59,21 @@ def blocking(original: Callable[Concatenate[A, P], Coroutine[Any, Any, T]]) -> C
 
 
 def opening(
-    original: Callable[Concatenate[A, P], Coroutine[Any, Any, T]], facade: Callable[[Portal, T], R]
-) -> Callable[Concatenate[Facade[A], P], R]:
+    original: Callable[Concatenate[A_co, P], Coroutine[Any, Any, T]], facade: Callable[[Portal, T], R]
+) -> Callable[Concatenate[Facade[A_co], P], R]:
     """The same for an `original` that gives something asyncio's, of which `facade` makes something synchronous."""
     waiting = blocking(original)
 
     @functools.wraps(original)
-    def method(self: Facade[A], /, *arguments: P.args, **named: P.kwargs) -> R:
+    def method(self: Facade[A_co], /, *arguments: P.args, **named: P.kwargs) -> R:
         return facade(self._portal, waiting(self, *arguments, **named))
 
     return method
 
 
 def starting(
-    original: Callable[Concatenate[A, P], Coroutine[Any, Any, AsyncOperation[T]]],
-) -> Callable[Concatenate[Facade[A], P], Operation[T]]:
+    original: Callable[Concatenate[A_co, P], Coroutine[Any, Any, AsyncOperation[T]]],
+) -> Callable[Concatenate[Facade[A_co], P], Operation[T]]:
     """The same for a running operation. It has no second parameter so that mypy sees the overloads of `original`."""
     return opening(original, Operation)
 
@@ -169,6 +173,105 @@ class Starting(Facade[Verbs]):
     test_connection = starting(Verbs.test_connection)
 
 
+class Enumerator(Facade[AsyncEnumerator]):
+    """A place in the results of a call, as `AsyncEnumerator` has it."""
+
+    next = blocking(AsyncEnumerator.next)
+    take = blocking(AsyncEnumerator.take)
+    skip = blocking(AsyncEnumerator.skip)
+    reset = blocking(AsyncEnumerator.reset)
+    next_async = starting(AsyncEnumerator.next_async)
+    close = blocking(AsyncEnumerator.close)
+
+    def clone(self) -> Enumerator:
+        """Another enumerator of the same results, at the same place."""
+        return Enumerator(self._portal, self._portal.run(self._wrapped.clone()))
+
+    def __iter__(self) -> Iterator[CimObject]:
+        while page := self.take(self._wrapped.page_size):
+            yield from page
+
+    def __enter__(self) -> Enumerator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Synchronous(Facade[services.Synchronous]):
+    """The calls of IWbemServices that return when the server is done."""
+
+    get_object = blocking(services.Synchronous.get_object)
+    put_class = blocking(services.Synchronous.put_class)
+    delete_class = blocking(services.Synchronous.delete_class)
+    put_instance = blocking(services.Synchronous.put_instance)
+    delete_instance = blocking(services.Synchronous.delete_instance)
+    exec_method = blocking(services.Synchronous.exec_method)
+    create_class_enum = opening(services.Synchronous.create_class_enum, Enumerator)
+    create_instance_enum = opening(services.Synchronous.create_instance_enum, Enumerator)
+    exec_query = opening(services.Synchronous.exec_query, Enumerator)
+
+
+class Semisynchronous(Facade[services.Semisynchronous]):
+    """The calls that return at once."""
+
+    get_object = starting(services.Semisynchronous.get_object)
+    put_class = starting(services.Semisynchronous.put_class)
+    delete_class = starting(services.Semisynchronous.delete_class)
+    put_instance = starting(services.Semisynchronous.put_instance)
+    delete_instance = starting(services.Semisynchronous.delete_instance)
+    exec_method = starting(services.Semisynchronous.exec_method)
+    create_class_enum = opening(services.Semisynchronous.create_class_enum, Enumerator)
+    create_instance_enum = opening(services.Semisynchronous.create_instance_enum, Enumerator)
+    exec_query = opening(services.Semisynchronous.exec_query, Enumerator)
+
+
+class Asynchronous(Facade[services.Asynchronous]):
+    """The calls whose results go to a sink."""
+
+    get_object = starting(services.Asynchronous.get_object)
+    put_class = starting(services.Asynchronous.put_class)
+    delete_class = starting(services.Asynchronous.delete_class)
+    put_instance = starting(services.Asynchronous.put_instance)
+    delete_instance = starting(services.Asynchronous.delete_instance)
+    exec_method = starting(services.Asynchronous.exec_method)
+    create_class_enum = starting(services.Asynchronous.create_class_enum)
+    create_instance_enum = starting(services.Asynchronous.create_instance_enum)
+    exec_query = starting(services.Asynchronous.exec_query)
+
+
+class Services(Facade[AsyncServices]):
+    """One namespace's IWbemServices, as `AsyncServices` has it."""
+
+    cancel_async_call = blocking(AsyncServices.cancel_async_call)
+
+    @property
+    def synchronous(self) -> Synchronous:
+        """The calls that return when the server is done."""
+        return Synchronous(self._portal, self._wrapped.synchronous)
+
+    @property
+    def semisynchronous(self) -> Semisynchronous:
+        """The calls that return at once."""
+        return Semisynchronous(self._portal, self._wrapped.semisynchronous)
+
+    def asynchronous(self, sink: Sink | None = None) -> Asynchronous:
+        """The calls whose results go to a sink, whose methods run in a thread; without one, to the operation."""
+        return Asynchronous(self._portal, self._wrapped.asynchronous(sink))
+
+    def open_namespace(self, path: str | None, *, mode: CallingMode = CallingMode.SEMISYNCHRONOUS) -> Services:
+        """A namespace below this one."""
+        return Services(self._portal, self._portal.run(self._wrapped.open_namespace(path, mode=mode)))
+
+    @property
+    def namespace(self) -> str:
+        r"""The namespace's name, such as ``root\cimv2``."""
+        return self._wrapped.namespace
+
+    def __repr__(self) -> str:
+        return f"<Services {self.namespace}>"
+
+
 def _opened(portal: Portal, session: AsyncSession) -> Session:
     return Session(portal, session)
 
@@ -202,6 +305,7 @@ class Session(Facade[AsyncSession]):
     pause = blocking(AsyncSession.pause)
     resume = blocking(AsyncSession.resume)
     namespace = opening(AsyncSession.namespace, _opened)
+    services = opening(AsyncSession.services, Services)
 
     # Of the session that `connect` gave, whose portal it is: what happens if nobody closes it.
     _abandoned: weakref.finalize[[], Session] | None = None

@@ -25,7 +25,7 @@ from openwmi.cim.operations import (
     PutInstance,
     Request,
 )
-from openwmi.cim.results import ResultSet
+from openwmi.cim.results import enumerator_of
 from openwmi.dcom.peer import Call
 from openwmi.errors import InvalidParameter, WbemError
 from openwmi.rpc.interface import RESULT, Interface
@@ -229,16 +229,13 @@ class ServicesStub(RefreshingStub):
         mode = CallingMode.SEMISYNCHRONOUS if immediately else CallingMode.SYNCHRONOUS
         started = self._session.context(call, flags, context, mode=mode, locales=self._locales)
         operation = await self._namespace.start(request, started)
-        spool = self._session.server.spools.open(call.principal)
-        results = ResultSet(operation, forward_only=bool(flags & Flags.FORWARD_ONLY), spool=spool)
+        enumerator = await enumerator_of(operation, self._session.server.spools.open(call.principal))
+        stub = EnumeratorStub(self._session, enumerator)
         try:
-            if not immediately:
-                await results.collect()
-            stub = EnumeratorStub(self._session, results.enumerator())
             return {"enumerator": call.marshal(stub, IEnumWbemClassObject.uuid)}
         except BaseException:
             # Nobody will ever fetch from it.
-            await results.close()
+            await enumerator.close()
             raise
 
     async def _asynchronous(
