@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from tests.cli.support import MOF, Run, process, runner
+from tests.security.realms import realm
+
+__all__ = ["realm", "repository", "run", "serve"]
 
 PASSWORD = "correct horse"
 

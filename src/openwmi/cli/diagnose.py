@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from openwmi.cli.output import cause_lines, write, write_json
-from openwmi.cli.passwords import known_password
-from openwmi.cli.target import Json, NamespaceOption, PasswordFile, User, checked
+from openwmi.cli.target import (
+    Json,
+    Kerberos,
+    NamespaceOption,
+    PasswordFile,
+    ServicePrincipal,
+    User,
+    checked,
+    password_for,
+)
 from openwmi.client.urls import parse_url
 from openwmi.errors import printable
 
@@ -30,6 +38,8 @@ def diagnose(
     ] = None,
     user: User = None,
     password_file: PasswordFile = None,
+    kerberos: Kerberos = None,
+    service_principal: ServicePrincipal = None,
     namespace: NamespaceOption = None,
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds that each stage may take.")] = 10.0,
     json: Json = False,
@@ -40,14 +50,16 @@ def diagnose(
     """
     from openwmi.client.diagnosis import diagnose as checks_of
 
-    target = parse_url(url)
-    password = None
-    if target.scheme != "local":
-        who = user or target.user
-        if not who:
-            raise typer.BadParameter("URL names no user: write dcom://user@host, or use --user")
-        password = known_password(who, password_file)
-    checks = checks_of(url, user=user, password=password, namespace=namespace, class_name=class_name, timeout=timeout)
+    checks = checks_of(
+        url,
+        namespace=namespace,
+        class_name=class_name,
+        timeout=timeout,
+        user=user,
+        password=password_for(url, user, password_file, kerberos=bool(kerberos)),
+        authentication="kerberos" if kerberos else None,
+        service_principal=service_principal,
+    )
     done = asyncio.run(_shown(checks, quiet=json))
     if json:
         write_json([_as_json(check) for check in done])

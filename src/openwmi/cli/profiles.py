@@ -34,6 +34,8 @@ class Profile(BaseModel):
     url: str | None = None
     user: str | None = None
     password_file: Path | None = None
+    kerberos: bool | None = None
+    service_principal: str | None = None
     namespace: str | None = None
     timeout: Annotated[float | None, Field(gt=0)] = None
 

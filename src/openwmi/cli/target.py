@@ -20,15 +20,18 @@ from openwmi.errors import ConfigurationError, RepositoryInUse, SyntaxProblem
 __all__ = [
     "Host",
     "Json",
+    "Kerberos",
     "NamespaceOption",
     "PasswordFile",
     "Place",
     "Repository",
+    "ServicePrincipal",
     "Timeout",
     "User",
     "Where",
     "checked",
     "explaining",
+    "password_for",
     "placed",
 ]
 
@@ -62,6 +65,22 @@ PasswordFile = Annotated[
     Path | None,
     typer.Option(
         "--password-file", help="The password is this file's first line. Else OPENWMI_PASSWORD, else a prompt."
+    ),
+]
+Kerberos = Annotated[
+    bool | None,
+    typer.Option(
+        "--kerberos",
+        help="Log on with Kerberos: with the tickets of kinit, or a --password-file.",
+        show_default=False,
+    ),
+]
+ServicePrincipal = Annotated[
+    str | None,
+    typer.Option(
+        "--service-principal",
+        metavar="host/NAME",
+        help="The server in Kerberos, if the URL has an address or another name.",
     ),
 ]
 Repository = Annotated[
@@ -106,6 +125,8 @@ class Place:
     password: str | None = field(repr=False)
     namespace: str | None
     timeout: float
+    kerberos: bool = False
+    service_principal: str | None = None
 
     @property
     def name(self) -> str:
@@ -119,7 +140,13 @@ class Place:
         """A session there."""
         with explaining():
             return connect(
-                self.url, user=self.user, password=self.password, namespace=self.namespace, timeout=self.timeout
+                self.url,
+                user=self.user,
+                password=self.password,
+                namespace=self.namespace,
+                timeout=self.timeout,
+                authentication="kerberos" if self.kerberos else None,
+                service_principal=self.service_principal,
             )
 
 
@@ -144,6 +171,8 @@ class Where:
     profile: Annotated[str | None, typer.Option("--profile", "-p", help="Options from the user's config.toml.")] = None
     user: User = None
     password_file: PasswordFile = None
+    kerberos: Kerberos = None
+    service_principal: ServicePrincipal = None
     repository: Repository = None
     namespace: NamespaceOption = None
     timeout: Annotated[
@@ -161,7 +190,15 @@ class Where:
         passwords: dict[str, str] = {}
         timeout = where.timeout or _TIMEOUT
         return [
-            Place(url, where.user, where._password(url, passwords), where.namespace, timeout)
+            Place(
+                url,
+                where.user,
+                where._password(url, passwords),
+                where.namespace,
+                timeout,
+                bool(where.kerberos),
+                where.service_principal,
+            )
             for url in dict.fromkeys(urls)
         ]
 
@@ -184,14 +221,12 @@ class Where:
 
     def _password(self, url: str, known: dict[str, str]) -> str | None:
         """The password for a place, asked for unless it is `known` for its user; None where there is nobody to ask."""
-        target = parse_url(url)
-        if target.scheme == "local":
-            return None
-        user = self.user or target.user
-        if not user:
-            raise typer.BadParameter(f"{url} names no user: write dcom://user@host, or use --user")
+        user = self.user or parse_url(url).user
         if user not in known:
-            known[user] = known_password(user, self.password_file)
+            password = password_for(url, self.user, self.password_file, kerberos=bool(self.kerberos))
+            if password is None:
+                return None
+            known[user] = password
         return known[user]
 
     def open(self) -> Session:
@@ -200,6 +235,19 @@ class Where:
         if len(places) != 1:
             raise typer.BadParameter("this command works on one host at a time")
         return places[0].open()
+
+
+def password_for(url: str, user: str | None, file: Path | None, *, kerberos: bool) -> str | None:
+    """The password for a URL, asked for if need be; None where none is needed, as for Kerberos with its tickets."""
+    target = parse_url(url)
+    if target.scheme == "local":
+        return None
+    if kerberos and file is None:
+        return None
+    who = user or target.user
+    if not who:
+        raise typer.BadParameter(f"{url} names no user: write dcom://user@host, or use --user")
+    return known_password(who, file)
 
 
 def _listed(path: Path) -> list[str]:
