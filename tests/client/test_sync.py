@@ -352,23 +352,24 @@ def test_ctrl_c_ends_the_wait_for_a_cleanup_that_hangs() -> None:
         with pytest.raises(KeyboardInterrupt):
             portal.close()
         interrupter.join(30)
-        assert portal._thread.is_alive()
+        assert not portal._over.is_set()
     finally:
         released.set()
     portal.close()
-    assert not portal._thread.is_alive()
+    assert portal._over.is_set()
 
 
 def test_a_cleanup_that_hangs_is_not_waited_for_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     portal, begun, released = hanging()
     with monkeypatch.context() as patched:
-        patched.setattr("openwmi.client.portal._PATIENCE", 0.05)
+        patched.setattr("openwmi.client.portal._PATIENCE", 0.0)
+        patched.setattr("openwmi.client.portal._TURN", 0.01)
         with pytest.raises(DeadlineExceeded, match="left to end by itself"):
             portal.close()
     assert begun.wait(30)
     released.set()
     portal.close()
-    assert not portal._thread.is_alive()
+    assert portal._over.is_set()
 
 
 def test_a_close_that_fails_is_told(portals: Portals) -> None:

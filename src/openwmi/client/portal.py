@@ -77,6 +77,7 @@ class Portal:
         self._cleanup: Callable[[], Awaitable[None]] | None = None
         self._failure: BaseException | None = None
         self._abandoned = False
+        # Not the thread's `is_alive`: Python 3.11 takes a thread for dead once Ctrl-C has interrupted a `join`.
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._main, name="openwmi-portal", daemon=True)
         self._thread.start()
@@ -97,7 +98,7 @@ class Portal:
                 work.close()
                 raise RuntimeError("the session is closed") from None
             while not wait((call.done,), _TURN).done:
-                if not self._thread.is_alive():
+                if self._over.is_set():
                     raise RuntimeError("the session was closed meanwhile")
             return call.done.result()
         except KeyboardInterrupt:
@@ -110,14 +111,14 @@ class Portal:
 
     def _problem(self) -> str | None:
         """Why nothing can be run from here, if that is so."""
-        if os.getpid() != self._process:
+        if not self._is_here:
             return (
                 f"the session belongs to process {self._process}, from which this one was forked; its thread and its"
                 " connection stayed there: call openwmi.connect in this process, too"
             )
         if threading.current_thread() is self._thread:
             return "this runs in the session's own event loop, which a blocking call would stop"
-        return None if self._thread.is_alive() else "the session is closed"
+        return "the session is closed" if self._over.is_set() else None
 
     def at_end(self, cleanup: Callable[[], Awaitable[None]]) -> None:
         """What the loop does last, whoever closes the portal."""
@@ -149,19 +150,24 @@ class Portal:
 
     def _ended(self) -> bool:
         """Waits for the thread's end; whether it came. Ctrl-C ends the wait."""
-        # Not by `join`: Python 3.11 takes a thread for ended when an interrupt comes while it is joined.
+        if not self._is_here:
+            return True
         until = time.monotonic() + _PATIENCE
-        while not self._over.is_set() and (left := until - time.monotonic()) > 0:
-            self._over.wait(min(left, _TURN))
-        if not self._over.is_set():
-            return False
+        while not self._over.wait(_TURN):
+            if time.monotonic() > until:
+                return False
         self._thread.join()
         return True
 
     def _end(self) -> None:
-        if self._thread.is_alive() and self._stop is not None:
+        if self._is_here and not self._over.is_set() and self._stop is not None:
             with contextlib.suppress(RuntimeError):  # the loop may have ended in between
                 self._loop.call_soon_threadsafe(self._stop.set)
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether this is the process that the thread is in."""
+        return os.getpid() == self._process
 
     def _main(self) -> None:
         try:
