@@ -209,3 +209,25 @@ def test_weights_grow_with_what_an_object_holds() -> None:
     assert weight(THING) > weight(Class("Empty"))
     outer = Class("Outer", properties=NameMap([Property("Inner", CimType.OBJECT)])).new(Inner=large)
     assert weight(outer) > weight(large)
+
+
+def test_files_are_counted_too() -> None:
+    """A process has only so many: neither one owner nor all together take the last ones."""
+    spools = Spools(**NOTHING_IN_MEMORY)
+    kept = [spools.open(owner) for owner in "abcd" for _ in range(32)]
+    for spool in kept:
+        spool.append(things(1))
+    for owner in ("a", "e"):
+        with pytest.raises(WbemError, match="may wait on disk") as caught:
+            spools.open(owner).append(things(1))
+        assert caught.value.status == WbemStatus.WBEM_E_QUOTA_VIOLATION
+    kept.pop().close()
+    last = spools.open("e")
+    last.append(things(1))
+    with pytest.raises(WbemError, match="may wait on disk"):
+        spools.open("a").append(things(1))
+    for spool in kept:
+        spool.close()
+    assert spools.files_of.keys() == {"e"}
+    last.close()
+    assert not spools.files_of

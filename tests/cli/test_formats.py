@@ -17,7 +17,8 @@ from tests.cli.support import Run
 
 THINGS = """
 instance of Cli_Thing { Name = "a"; Size = 7; Tags = {"x", "y, z"}; Part = instance of Cli_Part { Number = 1; }; };
-instance of Cli_Thing { Name = "b\\"\\n"; Loud = TRUE; Big = 18446744073709551615; Ratio = 0.5; };
+instance of Cli_Thing { Name = "b\\"\\n"; Loud = TRUE; Big = 18446744073709551615; Ratio = 0.5;
+    When = "20261121033727.000000+000"; };
 """
 QUERY = "SELECT * FROM Cli_Thing"
 
@@ -45,6 +46,7 @@ def test_csv(here: Run) -> None:
     assert [row["Name"] for row in rows] == ["a", 'b"\n']
     assert json.loads(rows[0]["Tags"]) == ["x", "y, z"]
     assert json.loads(rows[0]["Part"])["Number"] == 1
+    assert (rows[0]["When"], rows[1]["When"]) == ("", "20261121033727.000000+000")
     assert (rows[1]["Loud"], rows[1]["Big"], rows[1]["Tags"]) == ("true", str(2**64 - 1), "")
 
 

@@ -22,7 +22,7 @@ def test_the_oldest_stranger_makes_room_for_a_new_guest() -> None:
     house = House(total=2, strangers=9)
     assert house.admit("1", "a")
     assert house.admit("2", "b")
-    house.guests.known("1")
+    house.guests.known("1", "ada")
     assert house.admit("3", "c")
     assert house.gone == ["2"]
 
@@ -30,7 +30,7 @@ def test_the_oldest_stranger_makes_room_for_a_new_guest() -> None:
 def test_nobody_has_to_go_for_a_stranger_once_all_are_known() -> None:
     house = House(total=1, strangers=9)
     assert house.admit("1")
-    house.guests.known("1")
+    house.guests.known("1", "ada")
     assert not house.admit("2")
     house.guests.left("1")
     assert house.admit("3")
@@ -86,3 +86,15 @@ def test_the_addresses_that_are_remembered_are_bounded() -> None:
     for number in range(20):
         log.warning(str(number), 0.0, "refused")
     assert len(log._seen) == 3
+
+
+def test_an_account_has_a_quarter_of_the_places() -> None:
+    house = House(total=100, strangers=100)
+    for number in range(26):
+        assert house.admit(f"ada {number}", "a")
+        assert house.guests.known(f"ada {number}", "ada") is (number < 25)
+    assert house.admit("bob", "a")
+    assert house.guests.known("bob", "bob")
+    assert house.guests.known("ada 0", "ada"), "a second log-on over the same connection takes no place"
+    house.guests.left("ada 0")
+    assert house.guests.known("ada 25", "ada")

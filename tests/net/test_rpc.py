@@ -449,3 +449,12 @@ async def test_a_queue_of_attempts_that_is_full_refuses_more() -> None:
         with pytest.raises(RpcFault):
             await it.repeats(it.transport())
         assert it.echo.callers == []
+
+
+@pytest.mark.parametrize("name", ["a..b.example", "x" * 64 + ".example"])
+async def test_what_is_no_name_of_a_host(name: str) -> None:
+    """A server's bindings may say anything."""
+    transport = RpcTransport(None)
+    with pytest.raises(ConnectError, match="no name of a host"):
+        await transport.invoke((Endpoint(name, 135),), IEcho, 3, b"", object_uuid=None, timeout=5)
+    await transport.close()

@@ -197,12 +197,13 @@ class Loopback:
         self.callbacks = MemoryTransport(
             {CLIENT: self.client}, replace(caller, address=EXPORTER.host, connection="back")
         )
+        self.ways_back: list[Caller] = []  # those whose sinks were to be called
         self.spools = Spools()
         self.wmi = WmiServer(
             namespaces=self,
             operations=self.operations,
             extended=extended,
-            callbacks=lambda caller: Importer(self.callbacks),
+            callbacks=self._way_back,
             spawn=self.spawn,
             offload=asyncio.to_thread,
             spools=self.spools,
@@ -210,6 +211,10 @@ class Loopback:
         self.transport = MemoryTransport({EXPORTER: self.server, RESOLVER: self.server}, caller)
         self.importer = Importer(self.transport)
         self.namespaces = RemoteNamespaces(self.importer, EXPORTER.host, RESOLVER.port, sinks=self, optimized=optimized)
+
+    def _way_back(self, caller: Caller) -> Importer:
+        self.ways_back.append(caller)
+        return Importer(self.callbacks)
 
     def _server(self) -> Peer:
         peer = Peer(

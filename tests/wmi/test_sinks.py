@@ -13,10 +13,11 @@ from openwmi.cim import CimObject, Instance
 from openwmi.cim.operation import Operation, Progress
 from openwmi.dcom.importer import Importer, Reach
 from openwmi.errors import AccessDenied, ConnectError, DeadlineExceeded, NotFound, ProtocolError, RpcFault, WbemError
+from openwmi.security.context import AuthenticationLevel
 from openwmi.status import HResult, WbemStatus
 from openwmi.wmi.interfaces import IWbemObjectSink
 from openwmi.wmi.sinks import SINK_TIMER, RemoteSink, SinkStub
-from tests.dcom.support import OTHER, call_method
+from tests.dcom.support import CALLER, OTHER, call_method
 
 from .loopback import (
     CLIENT,
@@ -434,3 +435,15 @@ async def test_a_receiver_that_wants_no_more() -> None:
         it = Stubbed(loop)
         it.receiver.error = NotFound("over")
         assert await it.call("Indicate", objects=(loop.objects.marshal(thing("a")),)) == WbemStatus.WBEM_E_NOT_FOUND
+
+
+async def test_a_sink_is_called_as_well_protected_as_the_call_that_brought_it() -> None:
+    """And not as the activation was: results may be from a namespace that requires encryption."""
+    async with Loopback(replace(CALLER, level=AuthenticationLevel.INTEGRITY)) as loop:
+        services = await loop.services()
+        loop.transport.caller = replace(CALLER, level=AuthenticationLevel.PRIVACY)
+        sink = RecordingSink()
+        await services.call("DeleteInstanceAsync", **DELETE, sink=loop.sink(sink))
+        await asyncio.wait_for(sink.ended.wait(), 5)
+        await loop.quiet()
+        assert [caller.level for caller in loop.ways_back] == [AuthenticationLevel.PRIVACY]

@@ -23,6 +23,7 @@ from openwmi.wmio import (
     encode_instance_no_class,
     encode_object,
 )
+from openwmi.wmio.layout import Decoration
 from tests.wmio.test_round_trip import nested
 from tests.wmio.test_vectors import VECTORS, read
 
@@ -380,3 +381,16 @@ class TestAmplification:
         struct.pack_into("<I", data, at - 4, 0x7FFFFFFF)
         with pytest.raises(DecodeError):
             decode_block(bytes(data))
+
+
+def test_a_class_is_not_read_again_for_every_place() -> None:
+    """An instance of a few octets, from elsewhere, must not cost what a large class costs each time."""
+    cls = Class("A", properties=NameMap([Property("P", CimType.STRING)])).rooted()
+    shape = decode_block(encode_block(cls.new())).shape
+    bare = [
+        encode_instance_no_class(cls.new(P="x"), decoration=Decoration("S", f"root\\n{number}")) for number in range(17)
+    ]
+    for octets in (*bare[:16], *bare[:16]):
+        assert decode_instance_no_class(octets, shape)["P"] == "x"
+    with pytest.raises(DecodeError, match="A comes from more than 16 places"):
+        decode_instance_no_class(bare[16], shape)

@@ -28,6 +28,8 @@ __all__ = ["Spool", "Spools", "weight"]
 
 _CHUNK: Final = 64  # objects that are written, and read back, at once
 _SHARE: Final = 8  # one spool has at most an eighth of the memory
+_MOST_FILES_OF_ONE: Final = 32
+_MOST_FILES: Final = 128
 _MOST_SHAPES: Final = 1_000  # beyond that a shape is written with each chunk that has instances of it
 
 
@@ -58,6 +60,23 @@ class Spools:
         self.memory_used = 0
         self.disk_used = 0
         self.used_by: Counter[Hashable] = Counter()
+        self.files_of: Counter[Hashable] = Counter()
+
+    def take_file(self, owner: Hashable) -> None:
+        """Counts one more file: of those, too, a process has only so many. Raises WBEM_E_QUOTA_VIOLATION."""
+        if self.files_of[owner] >= _MOST_FILES_OF_ONE or self.files_of.total() >= _MOST_FILES:
+            raise WbemError.of(
+                WbemStatus.WBEM_E_QUOTA_VIOLATION,
+                f"{_MOST_FILES_OF_ONE} enumerations of one account and {_MOST_FILES} in all may wait on disk to be"
+                " fetched: fetch or release some first",
+            )
+        self.files_of[owner] += 1
+
+    def give_file_back(self, owner: Hashable) -> None:
+        """One file less."""
+        self.files_of[owner] -= 1
+        if not self.files_of[owner]:
+            del self.files_of[owner]
 
     def open(self, owner: Hashable = None) -> Spool:
         """A new, empty spool."""
@@ -138,6 +157,7 @@ class Spool:
         if self._file is not None and not self._written:
             self._file.close()
             self._file = None
+            self._spools.give_file_back(self._owner)
             self._occupy(-self._size)
 
     def close(self) -> None:
@@ -173,7 +193,7 @@ class Spool:
             )
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - it lives as long as the spool
+                self._file = self._open()
             self._file.seek(self._size)
             written = self._file.write(data)
         except OSError as error:
@@ -184,6 +204,14 @@ class Spool:
         self._occupy(len(data))
         self._written += 1
         return chunk
+
+    def _open(self) -> IO[bytes]:
+        self._spools.take_file(self._owner)
+        try:
+            return tempfile.TemporaryFile(buffering=0)
+        except OSError:
+            self._spools.give_file_back(self._owner)
+            raise
 
     def _objects(self, chunk: _Kept | _Written) -> Sequence[CimObject]:
         if isinstance(chunk, _Kept):

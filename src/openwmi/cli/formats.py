@@ -12,12 +12,13 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import typer
 
-from openwmi.cim import Instance
+from openwmi.cim import DateTime, Instance
 from openwmi.cim.json import to_jsonable
 from openwmi.cli.output import (
     HOST,
@@ -85,7 +86,7 @@ def _cell(value: Any) -> str | None:
     """A value as text that a program can read again."""
     if value is None:
         return None
-    plain = to_jsonable(value)
+    plain = to_jsonable(DateTime.of(value) if isinstance(value, datetime | timedelta) else value)
     return plain if isinstance(plain, str) else json.dumps(plain)
 
 

@@ -42,8 +42,11 @@ async def keep_pinging(importers: Callable[[], Iterable[Importer]]) -> None:
     """Pings what each importer holds, once in every ping period, until it is cancelled."""
     while True:
         await asyncio.sleep(PING_PERIOD)
-        for importer in tuple(importers()):
-            await importer.ping(timeout=_PING_TIMEOUT)
+        # All at once: a resolver that keeps one account's pings waiting must not make those of others come too late.
+        pings = (importer.ping(timeout=_PING_TIMEOUT) for importer in tuple(importers()))
+        for problem in await asyncio.gather(*pings, return_exceptions=True):
+            if problem is not None:
+                _log.error("a ping failed", exc_info=problem)
 
 
 class DcomHost:

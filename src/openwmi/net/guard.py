@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Final
 
 __all__ = ["Guests", "RefusalLog", "connection_budget"]
 
 _MOST_CONNECTIONS: Final = 2500
-# What else the process has open: the repository, its log, callbacks to sinks, the children's pipes.
-_RESERVED_FILES: Final = 200
+# What else the process has open: the repository, its log, callbacks to sinks, the children's pipes, results on disk.
+_RESERVED_FILES: Final = 400
+_SHARES, _LEAST_SHARE = 4, 16
 
 
 def connection_budget() -> int:
@@ -31,12 +32,16 @@ class Guests:
 
     `total` bounds all connections, `strangers` those from one address that have not authenticated. Where there is no
     room the oldest stranger has to go: of the same address if that has too many, else of any. Only an address whose
-    strangers are being slowed down is refused instead, so that nobody shortens a wait by hanging up.
+    strangers are being slowed down is refused instead, so that nobody shortens a wait by hanging up. Those who have
+    said who they are stay, but one account has a quarter of the places at most.
     """
 
     def __init__(self, total: int, strangers: int = 64) -> None:
         self._total = total
         self._strangers = strangers
+        self.share = max(_LEAST_SHARE, total // _SHARES)
+        self._accounts: dict[object, str] = {}
+        self._by_account: Counter[str] = Counter()
         self._count = 0
         self._waiting: OrderedDict[object, tuple[str, Callable[[], None]]] = OrderedDict()
         self._by_address: dict[str, int] = {}
@@ -56,8 +61,19 @@ class Guests:
         self._by_address[address] = self._by_address.get(address, 0) + 1
         return True
 
-    def known(self, guest: object) -> None:
-        """The guest has authenticated, and stays."""
+    def known(self, guest: object, account: str) -> bool:
+        """The guest has authenticated, and stays: whether its account may have one more place."""
+        if guest in self._accounts:
+            return True  # with another account's context, perhaps, but in the same place
+        if self._by_account[account] >= self.share:
+            return False
+        self._accounts[guest] = account
+        self._by_account[account] += 1
+        self._forget(guest)
+        return True
+
+    def _forget(self, guest: object) -> None:
+        """The guest is no stranger any more."""
         found = self._waiting.pop(guest, None)
         if found is not None:
             address = found[0]
@@ -67,14 +83,19 @@ class Guests:
 
     def left(self, guest: object) -> None:
         """The guest's connection has ended."""
-        self.known(guest)
+        self._forget(guest)
         self._count -= 1
+        account = self._accounts.pop(guest, None)
+        if account is not None:
+            self._by_account[account] -= 1
+            if not self._by_account[account]:
+                del self._by_account[account]
 
     def _send_away(self, address: str | None) -> bool:
         """Ends the oldest stranger's connection, of one address or of any; whether there was one."""
         for guest, (where, leave) in self._waiting.items():
             if address is None or where == address:
-                self.known(guest)
+                self._forget(guest)
                 leave()
                 return True
         return False

@@ -196,7 +196,10 @@ class _Process:
             talk.fail(ProviderFailure(f"the provider {self._name} failed: its process ended ({how}){reason}"))
 
     def _dispatch(self, header: dict[str, Any], blobs: list[bytes]) -> None:
-        talk = self._talks.get(header.get("id"))  # type: ignore[arg-type]
+        number = header.get("id")
+        if not isinstance(number, int):
+            raise ProtocolError(f"a message for the call {number!r}")
+        talk = self._talks.get(number)
         if talk is not None:  # else it was cancelled
             talk.hear(header, blobs)
 

@@ -22,7 +22,7 @@ from openwmi.wmio.instance_parts import (
 )
 from openwmi.wmio.layout import HEAP_FLAG, LENGTH_TOLERANCE, SIGNATURE, U32, UNIT_HEADER, Decoration, ObjectFlags
 from openwmi.wmio.methods import read_methods, write_methods
-from openwmi.wmio.plans import ClassPartCache, Start
+from openwmi.wmio.plans import ClassPartCache, Plan, Start
 from openwmi.wmio.reading import Cursor, Scope
 from openwmi.wmio.writing import HeapWriter, Nesting, Octets, encode_string, unfit
 
@@ -46,6 +46,8 @@ _CLASS, _INSTANCE, _DECORATED = (int(f) for f in (ObjectFlags.CLASS, ObjectFlags
 _KINDS: Final = _CLASS | _INSTANCE
 _PROTOTYPES: Final = (ObjectFlags.PROTOTYPE, ObjectFlags.PROTOTYPE | ObjectFlags.KEYS_MISSING)
 _START: Final = "wmio start"  # the key in Shape.plans
+_PLACES: Final = "wmio places"  # likewise: the plans of the same class from elsewhere
+_MOST_PLACES: Final = 16
 
 E = TypeVar("E", Property, Method)
 
@@ -109,9 +111,23 @@ def decode_instance_no_class(
         raise DecodeError("EncodingUnitInstanceNoClass.ObjectFlags", at, "a class, where an instance is due")
     plan = plan_of(shape, Nesting(_write_block))
     if decoration != (shape.cls.server, shape.cls.namespace):
-        # The class is to be read as if it stood behind this decoration, so it comes from there as well.
-        plan = read_class_part(Cursor(plan.part, 0, len(plan.part), cursor.field), scope, decoration)
+        plan = _elsewhere(shape, plan, decoration, scope, cursor.field)
     return read_instance_part(cursor, plan, scope, decoration, on_demand=on_demand)
+
+
+def _elsewhere(shape: Shape, plan: Plan, decoration: Decoration, scope: Scope, field: str) -> Plan:
+    """The class of `shape` as if it stood behind another decoration: it comes from there as well.
+
+    Reading it again costs what its part costs, whatever the instance weighs, so there is a limit to it.
+    """
+    places: dict[Decoration, Plan] = shape.plans.setdefault(_PLACES, {})
+    found = places.get(decoration)
+    if found is None:
+        if len(places) >= _MOST_PLACES:
+            raise DecodeError(f"{field}.Decoration", 0, f"{shape.cls.name} comes from more than {_MOST_PLACES} places")
+        part = Cursor(plan.part, 0, len(plan.part), field)
+        found = places[decoration] = read_class_part(part, scope, decoration)
+    return found
 
 
 def decode_refreshed(data: bytes, shape: Shape, *, cache: ClassPartCache | None = None) -> Instance:

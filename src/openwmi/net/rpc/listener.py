@@ -237,8 +237,9 @@ class _ServedConnection:
             wait = listener.throttle.failed(claimed, address, now)
         else:
             listener.throttle.succeeded(claimed, address)
-            listener.guests.known(self._writer)
-            return None
+            if listener.guests.known(self._writer, claimed.casefold()):
+                return None
+            problem, wait = f"this account has {listener.guests.share} connections already", 0.0
         listener.refusals.warning(
             address, now, "refused %r from %s: authentication failed: %s", claimed, address, problem
         )

@@ -172,6 +172,8 @@ class RpcTransport:
             if self._source is not None and error.errno == errno.EADDRNOTAVAIL:
                 raise ConfigurationError(f"this machine has no address {self._source[0]} to connect from") from error
             raise connect_error(endpoint, error) from error
+        except UnicodeError as error:  # of IDNA: a label that is empty or too long
+            raise ConnectError(f"{endpoint}: this is no name of a host: {error}", stage=Stage.RESOLVE) from error
         self._stages[endpoint] = Stage.BIND
         connection = CallingConnection(endpoint, reader, writer, self._limits, self._lost)
         try:

@@ -81,7 +81,7 @@ class EnumeratorStub:
         """The next objects to a sink (3.1.4.4.3); WBEM_S_FALSE, and no call to the sink, if none are asked for."""
         if sink is None:
             raise InvalidParameter("pSink is NULL")
-        remote = self._session.sink(sink, "pSink")
+        remote = self._session.sink(call, sink, "pSink")
         try:
             delivery = self._enumerator.next_async(count, remote)
         except BaseException:

@@ -84,7 +84,7 @@ class ServicesStub(RefreshingStub):
         """Cancels what the caller runs with this sink (3.1.4.3.2)."""
         if sink is None:
             raise InvalidParameter("pSink is NULL")
-        remote = self._session.sink(sink)
+        remote = self._session.sink(call, sink)
         try:
             self._session.server.operations.cancel(remote.identity, self._session.context(call, 0, None))
         finally:
@@ -181,7 +181,7 @@ class ServicesStub(RefreshingStub):
     async def exec_notification_query_async(self, call: Call, *, sink: bytes | None, **wanted: Any) -> dict[str, Any]:
         """Events are not there yet (3.1.4.3.21)."""
         if sink is not None:
-            self._session.give_back(self._session.sink(sink))
+            self._session.give_back(self._session.sink(call, sink))
         return {RESULT: WbemStatus.WBEM_E_NOT_SUPPORTED}
 
     async def released(self) -> None:
@@ -253,7 +253,7 @@ class ServicesStub(RefreshingStub):
         """
         if sink is None:
             raise self._refusal(await make(), "pResponseHandler is NULL")
-        remote = self._session.sink(sink)
+        remote = self._session.sink(call, sink)
         try:
             request = await make()
             started = self._session.context(call, flags, context, mode=CallingMode.ASYNCHRONOUS, locales=self._locales)

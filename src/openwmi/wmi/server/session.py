@@ -61,14 +61,14 @@ class Session:
         self.server = server
         self._giving_back = 0
         self.objects = ObjectMarshaller()
-        self.importer = server.callbacks(caller)
         # Calls go back to the address that the caller has, and nowhere else.
         self.reach = Reach(caller.address)
 
-    def sink(self, octets: bytes, name: str = "pResponseHandler") -> RemoteSink:
-        """The caller's sink that an OBJREF refers to."""
-        reference = self.importer.unmarshal(octets, self.reach, name)
-        return RemoteSink(reference, self.importer, self.reach, self.objects, timer=self.server.sink_timer)
+    def sink(self, call: Call, octets: bytes, name: str = "pResponseHandler") -> RemoteSink:
+        """The caller's sink that an OBJREF refers to. It is called as well protected as this call is, or better."""
+        importer = self.server.callbacks(call.caller)
+        reference = importer.unmarshal(octets, self.reach, name)
+        return RemoteSink(reference, importer, self.reach, self.objects, timer=self.server.sink_timer)
 
     def give_back(self, sink: RemoteSink) -> None:
         """Releases what an OBJREF carried, without making the call wait for it.
