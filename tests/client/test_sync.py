@@ -171,7 +171,7 @@ def test_another_thread_closes_the_session(portals: Portals) -> None:
     def wait() -> None:
         try:
             session._portal.run(endless())
-        except RuntimeError as error:
+        except openwmi.CallerError as error:
             raised.append(error)
 
     thread = threading.Thread(target=wait)
@@ -193,7 +193,7 @@ child = os.fork()
 if not child:
     try:
         session.get_class("__NAMESPACE")
-    except RuntimeError as error:
+    except openwmi.CallerError as error:
         assert f"belongs to process {parent}" in str(error), error
     session.close()  # which is the parent's to close
     with openwmi.connect("local:") as fresh:
@@ -214,7 +214,7 @@ def test_a_closed_session_says_so(portals: Portals) -> None:
     session = connect("local:")
     session.close()
     session.close()
-    with pytest.raises(RuntimeError, match="the session is closed"):
+    with pytest.raises(openwmi.CallerError, match="the session is closed"):
         session.get_class("__NAMESPACE")
     assert not portals()
 
@@ -294,7 +294,7 @@ def test_not_from_its_own_loop(session: Session) -> None:
     async def nested() -> None:
         session.get_class("__NAMESPACE")
 
-    with pytest.raises(RuntimeError, match="own event loop"):
+    with pytest.raises(openwmi.CallerError, match="own event loop"):
         session._portal.run(nested())
 
 
@@ -418,3 +418,7 @@ def test_verbs_as_running_operations(session: Session) -> None:
         assert operation.fetch() == openwmi.Result(None, more=False)
     with pytest.raises(openwmi.InvalidParameter), session.start.delete_instance("Sync_Thing.Number=0", flags=1):
         pass
+
+
+def test_an_operation_outlives_the_name_of_its_session() -> None:
+    assert openwmi.connect().query("SELECT ProcessId FROM Win32_Process").results()

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import CancelledError, Future, wait
 from typing import Any, Final, Generic, TypeVar
 
-from openwmi.errors import DeadlineExceeded
+from openwmi.errors import CallerError, DeadlineExceeded
 
 __all__ = ["Portal"]
 
@@ -88,7 +88,7 @@ class Portal:
         problem = self._problem()
         if problem is not None:
             work.close()
-            raise RuntimeError(problem)
+            raise CallerError(problem)
         call = _Call(work)
         # All of it in the `try`: an interrupt may come between handing the work over and waiting for it, too.
         try:
@@ -96,10 +96,10 @@ class Portal:
                 self._loop.call_soon_threadsafe(call.start)
             except RuntimeError:
                 work.close()
-                raise RuntimeError("the session is closed") from None
+                raise CallerError("the session is closed") from None
             while not wait((call.done,), _TURN).done:
                 if self._over.is_set():
-                    raise RuntimeError("the session was closed meanwhile")
+                    raise CallerError("the session was closed meanwhile")
             return call.done.result()
         except KeyboardInterrupt:
             with contextlib.suppress(RuntimeError):
@@ -107,7 +107,7 @@ class Portal:
             wait((call.done,), _GRACE)
             raise
         except CancelledError:
-            raise RuntimeError("the session was closed meanwhile") from None
+            raise CallerError("the session was closed meanwhile") from None
 
     def _problem(self) -> str | None:
         """Why nothing can be run from here, if that is so."""

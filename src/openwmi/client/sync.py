@@ -41,6 +41,7 @@ class Facade(Generic[A_co]):
     def __init__(self, portal: Portal, wrapped: A_co) -> None:
         self._portal = portal
         self._wrapped = wrapped
+        self._from: object = None  # what must not be collected before this: a session ends with its last reference
 
 
 def blocking(
@@ -66,7 +67,10 @@ def opening(
 
     @functools.wraps(original)
     def method(self: Facade[A_co], /, *arguments: P.args, **named: P.kwargs) -> R:
-        return facade(self._portal, waiting(self, *arguments, **named))
+        found = facade(self._portal, waiting(self, *arguments, **named))
+        if isinstance(found, Facade):
+            found._from = self
+        return found
 
     return method
 
