@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from openwmi.cim import DateTime, ObjectPath
@@ -443,6 +443,7 @@ def test_parameters_that_are_no_constants(value: Any) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(min_size=1, max_size=20), st.text("}{\"'\\a", min_size=1, max_size=10))
+@example("\xa0", "a")
 def test_names_in_association_queries_cannot_inject(name: str, key: str) -> None:
     query = AssociatorsQuery(ObjectPath.of("A", k=key), result_class=name, role=name)
     assert parse(str(query)) == query

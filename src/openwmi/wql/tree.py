@@ -306,8 +306,13 @@ def _clauses(query: ReferencesQuery | AssociatorsQuery) -> str:
         if value is True:
             words.append(word)
         elif isinstance(value, str):
-            words.append(f"{word} = {value if is_identifier(value) else quote(value)}")
+            words.append(f"{word} = {value if _is_word(value) else quote(value)}")
     return " WHERE " + " ".join(words) if words else ""
+
+
+def _is_word(name: str) -> bool:
+    """Whether a name is one word in a query's text: a name may have Unicode's spaces in it, which part words."""
+    return is_identifier(name) and not any(map(str.isspace, name))
 
 
 Query: TypeAlias = SelectQuery | SchemaQuery | ReferencesQuery | AssociatorsQuery
