@@ -28,8 +28,9 @@ async def connect(
 ) -> AsyncSession:
     r"""Opens a session.
 
-    `url` is ``dcom://user@host[:port][/namespace]``, or ``local:[file]`` for a repository in this process (in memory
-    without a file). How a server is reached, and as whom, is said by `options` (`DestinationOptions`): over DCOM there
+    `url` is ``dcom://user@host[:port][/namespace]``, or ``local:[file]`` for a repository on this machine: of the
+    server that has the file open, which knows this process's user from the system, else in this process; in memory
+    without a file. How a server is reached, and as whom, is said by `options` (`DestinationOptions`): over DCOM there
     must be a user with a password or its NT hash, or Kerberos tickets. `locales` are preferred locales, such as
     ``MS_409``. `timeout` bounds the connection, from the host's name to the log-on, and each operation after it, in
     seconds. Without `smart_enum`, results come in the form that every server has, each object with its class. Raises
@@ -40,7 +41,7 @@ async def connect(
     if target.scheme == "local":
         from openwmi.client.local import open_local
 
-        return await open_local(target.path, wanted, tuple(locales), timeout)
+        return await open_local(target.path, wanted, tuple(locales), timeout, optimized=smart_enum)
     from openwmi.client.dcom import open_dcom
     from openwmi.client.destination import Destination
 

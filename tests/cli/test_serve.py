@@ -48,6 +48,29 @@ def test_everything_over_the_network(serve: Serve, run: Run, tmp_path: Path, mon
     assert out["ProcessId"] > 0
 
 
+def test_without_a_host_the_running_server_is_asked(serve: Serve, run: Run, tmp_path: Path) -> None:
+    served = serve()
+    mof = tmp_path / "things.mof"
+    mof.write_text(MOF + 'instance of Cli_Thing { Name = "first"; };')
+    here = ("--repository", served.repository)
+    assert run("mof", "compile", *here, mof).out == f"{mof}: 3 objects\n"
+    assert run("query", *here, "--format", "csv", "SELECT Name FROM Cli_Thing").out == "Name\r\nfirst\r\n"
+    assert run("delete", *here, 'Cli_Thing="first"').status == 0
+    refused = run("delete", *here, 'Cli_Thing="first"')
+    assert (refused.status, "WBEM_E_NOT_FOUND" in refused.err) == (1, True)
+    assert run("diagnose", f"local:{served.repository}").status == 0
+    served.stop()
+    assert run("query", *here, "--format", "csv", "SELECT Name FROM Cli_Thing").status == 0
+
+
+def test_a_server_without_a_socket(serve: Serve, run: Run) -> None:
+    served = serve("--no-socket")
+    refused = run("get", "--repository", served.repository, "Win32_ComputerSystem")
+    assert refused.status == 1
+    assert "is open in another process" in refused.err
+    assert "--host dcom://USER@127.0.0.1:PORT" in refused.err
+
+
 def test_a_server_that_refuses_mof_says_where(
     serve: Serve, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

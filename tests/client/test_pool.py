@@ -155,7 +155,7 @@ async def test_idle_log_ons_make_room_for_others(
         pass
     async with await connect("other") as session:
         await session.test_connection()
-    assert [each.destination.credentials.user for each in log_ons] == ["admin", "admin", "other"]
+    assert [each.destination.who for each in log_ons] == ["admin", "admin", "other"]
     assert repr(pool) == "<AsyncPool with 0 sessions, 2 idle log-ons>"
 
 

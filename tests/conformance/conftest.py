@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -15,8 +17,9 @@ from openwmi.client.session import AsyncSession
 from openwmi.errors import NotFound
 from openwmi.manager import ObjectManager
 from openwmi.manager.limits import Limits
+from openwmi.net.unixsockets import socket_beside
 from openwmi.providers import Keys, Provider, ProviderCall, method
-from openwmi.repository import MemoryStore
+from openwmi.repository import MemoryStore, SqliteStore
 from openwmi.security.accounts import Accounts
 from openwmi.security.principals import Principal
 from openwmi.server import Server
@@ -117,10 +120,31 @@ async def over_dcom(limits: Limits | None = None, *, smart_enum: bool = True) ->
     assert (spools.memory_used, spools.disk_used) == (0, 0)
 
 
+@asynccontextmanager
+async def over_a_socket(limits: Limits | None = None) -> AsyncIterator[AsyncSession]:
+    with TemporaryDirectory() as folder:
+        repository = Path(folder) / "repository.db"
+        server = Server(
+            SqliteStore(repository),
+            Accounts(),
+            rpc_port=0,
+            exporter_port=0,
+            providers=[Gauges],
+            limits=limits,
+            socket_path=socket_beside(repository),
+        )
+        async with server:
+            context = CallContext(principal=Principal.local_system())
+            await server.manager.compile_mof(STATIC_CLASSES, NAMESPACE, context)
+            async with await aio.connect(f"local:{repository}", timeout=30) as session:
+                yield session
+
+
 IMPLEMENTATIONS: dict[str, Callable[..., AbstractAsyncContextManager[AsyncSession]]] = {
     "in process": in_process,
     "dcom": over_dcom,
     "dcom, plain Next": partial(over_dcom, smart_enum=False),
+    "a running server's socket": over_a_socket,
 }
 
 

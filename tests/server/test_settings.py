@@ -102,6 +102,22 @@ def test_errors_name_the_key(tmp_path: Path, text: str, says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "repository", "expected"),
+    [
+        ("", "r.db", "r.db.sock"),
+        ("socket = true", "r.db", "r.db.sock"),
+        ("socket = false", "r.db", None),
+        ("", None, None),
+    ],
+)
+def test_the_socket_is_beside_the_repository(
+    tmp_path: Path, text: str, repository: str | None, expected: str | None
+) -> None:
+    server = load(tmp_path, text).server(None if repository is None else tmp_path / repository, Accounts())
+    assert server._socket_path == (None if expected is None else tmp_path.resolve() / expected)
+
+
 def test_files_that_are_no_settings(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"none\.toml: cannot be read: No such file"):
         Settings.load(tmp_path / "none.toml")

@@ -70,6 +70,14 @@ def serve(
     keytab: Annotated[
         Path | None, typer.Option(metavar="FILE", help="This server's Kerberos keys: lets users of its realm log on.")
     ] = None,
+    socket: Annotated[
+        bool | None,
+        typer.Option(
+            "--socket/--no-socket",
+            help="Lets users of this machine in without a password, through a socket beside the repository.",
+            show_default="--socket",
+        ),
+    ] = None,
     repository: Annotated[
         str | None,
         typer.Option(metavar="PATH|:memory:", help="Where objects are kept, if not in this user's own file."),
@@ -111,6 +119,7 @@ def serve(
         "advertise": None if advertise is None else tuple(advertise),
         "activation_minimum": None if activation_minimum is None else AuthenticationLevel[activation_minimum.upper()],
         "keytab": keytab,
+        "socket": socket,
         "repository": repository,
         "accounts": accounts,
         "backups": backups,

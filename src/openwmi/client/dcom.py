@@ -14,6 +14,7 @@ from typing import Final
 from openwmi.cim.operations import CallContext
 from openwmi.cim.upkeep import Backup, Pause, RestoreFrom, Resume
 from openwmi.client.destination import Destination
+from openwmi.client.running import RunningServer
 from openwmi.client.session import AsyncSession
 from openwmi.dcom.bindings import DualStringArray, Endpoint
 from openwmi.dcom.importer import Importer
@@ -28,7 +29,6 @@ from openwmi.errors import (
     stage_of,
 )
 from openwmi.net.dcom import DcomHost, keep_pinging
-from openwmi.net.rpc import RpcTransport
 from openwmi.security.context import AuthenticationLevel, ImpersonationLevel
 from openwmi.security.ntlm import ServerNames
 from openwmi.status import HResult
@@ -53,7 +53,7 @@ class DcomConnection:
 
     def __init__(
         self,
-        destination: Destination,
+        destination: Destination | RunningServer,
         *,
         connect_timeout: float = 20.0,
         call_timeout: float = 30.0,
@@ -67,12 +67,7 @@ class DcomConnection:
         self.destination = destination
         self._call_timeout = call_timeout
         self._believed = False  # whether the server has answered somebody whom it authenticated
-        self._transport = RpcTransport(
-            lambda _: destination.initiator(),
-            level=destination.level,
-            connect_timeout=connect_timeout,
-            source_address=destination.source_address,
-        )
+        self._transport = destination.transport(connect_timeout)
         self._sinks: DcomHost | None = None
         self._resolver = Endpoint(host, port)
         self._importer = Importer(self._transport)
@@ -100,7 +95,7 @@ class DcomConnection:
         self, namespace: str, *, locales: tuple[str, ...] = (), timeout: float | None = None
     ) -> AsyncSession:
         """A session in a namespace, which closes this connection; `timeout` is for each of its operations."""
-        user = _User(self.destination.credentials.name)
+        user = _User(self.destination.who)
         context = CallContext(principal=user, remote=True, locales=locales, timeout=timeout)
         return AsyncSession(self, await self.connect(namespace, context), context, self.close)
 
@@ -132,29 +127,17 @@ class DcomConnection:
             if fault.status != HResult.ERROR_ACCESS_DENIED or self._believed:
                 raise
             # NTLM's last message gets no answer: a server that does not believe it refuses the first call instead.
-            raise AuthenticationError(
-                f"{self._who}: access is denied: the user or the password is wrong, or the account may not log on there"
-                f"{self._what_may_be_too_little}"
-            ) from None
-
-    @property
-    def _what_may_be_too_little(self) -> str:
-        level, impersonation = self.destination.level, self.destination.impersonation
-        if level >= AuthenticationLevel.INTEGRITY and impersonation >= ImpersonationLevel.IMPERSONATE:
-            return ""
-        return f", or {level.name.lower()} and {impersonation.name.lower()} are too little for the server"
+            raise AuthenticationError(f"{self._who}: access is denied: {self.destination.why_refused}") from None
 
     @property
     def _who(self) -> str:
-        return f"{self.destination.credentials.name} at {self.destination.host}"
+        return f"{self.destination.who} at {self.destination.host}"
 
     async def export(self, stub: SinkStub) -> bytes:
         """The sink as a reference. The first one opens a port at the address from which the server is reached."""
         address = self._transport.local_address or _LOOPBACK
         if self._sinks is None:
-            host = DcomHost(interfaces=[IWbemObjectSink], acceptors=self.destination.credentials.acceptors())
-            await host.listen(address, self.destination.callback_port, None)
-            self._sinks = host
+            self._sinks = await self.destination.sink_host(address)
         nobody = Caller(
             None, AuthenticationLevel.NONE, ImpersonationLevel.ANONYMOUS, address=address, local_address=address
         )
@@ -196,7 +179,7 @@ class _User:
 
 
 async def open_dcom(
-    destination: Destination,
+    destination: Destination | RunningServer,
     namespace: str,
     locales: tuple[str, ...],
     timeout: float | None,

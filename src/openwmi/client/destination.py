@@ -17,10 +17,13 @@ from typing import Any, Final, Literal, TypedDict, Unpack
 from openwmi.client.credentials import Credentials, Mechanism
 from openwmi.client.urls import Target
 from openwmi.errors import ConfigurationError
+from openwmi.net.dcom import DcomHost
+from openwmi.net.rpc import RpcTransport, TcpConnector
 from openwmi.security.context import AuthenticationLevel, ImpersonationLevel, SecurityContext
 from openwmi.security.ntlm import NtlmInitiator
 from openwmi.security.spnego import Mechanism as SpnegoMechanism
 from openwmi.security.spnego import SpnegoInitiator
+from openwmi.wmi.interfaces import IWbemObjectSink
 
 __all__ = ["Destination", "DestinationOptions", "ServicePrincipal"]
 
@@ -133,6 +136,36 @@ class Destination:
             source_address=options.get("source_address"),
             callback_port=options.get("callback_port", 0),
         )
+
+    @property
+    def who(self) -> str:
+        """Who logs on, for people."""
+        return self.credentials.name
+
+    @property
+    def why_refused(self) -> str:
+        """What may be wrong with a log-on that is refused."""
+        text = "the user or the password is wrong, or the account may not log on there"
+        if self.level >= AuthenticationLevel.INTEGRITY and self.impersonation >= ImpersonationLevel.IMPERSONATE:
+            return text
+        return (
+            f"{text}, or {self.level.name.lower()} and {self.impersonation.name.lower()} are too little for the server"
+        )
+
+    def transport(self, connect_timeout: float) -> RpcTransport:
+        """What makes calls to the server."""
+        return RpcTransport(
+            lambda _: self.initiator(),
+            level=self.level,
+            connect_timeout=connect_timeout,
+            connector=TcpConnector(self.source_address),
+        )
+
+    async def sink_host(self, address: str) -> DcomHost:
+        """Where sinks live: at the `address` from which the server is reached, for who knows the password too."""
+        host = DcomHost(interfaces=[IWbemObjectSink], acceptors=self.credentials.acceptors())
+        await host.listen(address, self.callback_port, None)
+        return host
 
     def initiator(self) -> SecurityContext:
         """A security context for a connection to the server, at whichever of its addresses."""

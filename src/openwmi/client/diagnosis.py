@@ -175,6 +175,7 @@ class _DcomWay(_Way):
         stack: AsyncExitStack,
     ) -> None:
         super().__init__(namespace, class_name)
+        self._destination = destination
         self._endpoint = Endpoint(destination.host, destination.port)
         self._timeout = timeout
         self._connection = DcomConnection(destination, connect_timeout=timeout, call_timeout=timeout)
@@ -219,7 +220,7 @@ class _DcomWay(_Way):
 
     async def _authenticate(self) -> str:
         await self._connection.alive()
-        destination = self._connection.destination
+        destination = self._destination
         return f"{destination.credentials.name}, {destination.credentials.mechanism}, {destination.level.name.lower()}"
 
     async def _activate(self) -> str:

@@ -1,4 +1,4 @@
-"""Sessions in this process: the object manager over a repository, without a server."""
+"""Sessions on this machine: with the server that has the repository open, else in this process without any."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from openwmi.cim.operations import CallContext, Operations
 from openwmi.client.session import AsyncSession
+from openwmi.errors import ConnectError
 from openwmi.manager import ObjectManager
 from openwmi.manager.recovery import RecoveryList
 from openwmi.mof import IncludeReader, Source
@@ -31,15 +32,46 @@ class LocalSession(AsyncSession):
         return await self._manager.compile_sources(sources, self.scope, self.context, include=include, keep=keep)
 
 
-async def open_local(path: str, namespace: str, locales: tuple[str, ...], timeout: float | None) -> AsyncSession:
-    """Opens the repository `path` (one in memory for "" and ":memory:") with this host's providers.
+async def open_local(
+    path: str, namespace: str, locales: tuple[str, ...], timeout: float | None, *, optimized: bool = True
+) -> AsyncSession:
+    """Opens a namespace of the repository `path`, or of one in memory for "" and ":memory:".
 
-    The caller acts as the machine itself, as whoever may read the file could. Raises `ConfigurationError` for a file
-    that cannot be used.
+    A server on this machine that has the repository open is asked, as the user that the system tells it; `optimized` is
+    for that one. Without one, the repository is opened in this process with this host's providers, and the caller acts
+    as the machine itself, as whoever may read the file could. Raises `ConfigurationError` for a file that cannot be
+    used, and for a server what a server's session raises.
     """
-    in_memory = path in ("", ":memory:")
-    store: Store = MemoryStore() if in_memory else SqliteStore(path)
-    manager = ObjectManager(store, recovery=None if in_memory else RecoveryList.beside(Path(path)))
+    if path in ("", ":memory:"):
+        return await _open_here(MemoryStore(), None, namespace, locales, timeout)
+    served = await _open_at_server(Path(path), namespace, locales, timeout, optimized=optimized)
+    return served or await _open_here(SqliteStore(path), RecoveryList.beside(Path(path)), namespace, locales, timeout)
+
+
+async def _open_at_server(
+    repository: Path, namespace: str, locales: tuple[str, ...], timeout: float | None, *, optimized: bool
+) -> AsyncSession | None:
+    """A session with the server that has the repository open; None if there is none."""
+    # Late: without a server nobody needs DCOM.
+    from openwmi.client.dcom import open_dcom
+    from openwmi.client.running import RunningServer
+
+    server = RunningServer.of(repository)
+    if server is None:
+        return None
+    try:
+        return await open_dcom(server, namespace, locales, timeout, optimized=optimized)
+    except ConnectError as error:
+        # It has just gone, or was killed and has left its socket behind.
+        if isinstance(error.__cause__, ConnectionRefusedError | FileNotFoundError):
+            return None
+        raise
+
+
+async def _open_here(
+    store: Store, recovery: RecoveryList | None, namespace: str, locales: tuple[str, ...], timeout: float | None
+) -> LocalSession:
+    manager = ObjectManager(store, recovery=recovery)
     context = CallContext(principal=Principal.local_system(), locales=locales, timeout=timeout)
     try:
         await manager.open()

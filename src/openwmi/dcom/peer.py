@@ -58,7 +58,10 @@ class Refused(Error):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, and through what. `principal` is None without authentication, `address` where the peer is."""
+    """Who calls, and through what. `principal` is None without authentication, `address` where the peer is.
+
+    `user` is the number of this machine's user who calls, where the system says it: through a Unix socket.
+    """
 
     principal: Principal | None
     level: AuthenticationLevel
@@ -66,10 +69,17 @@ class Caller:
     address: str
     connection: Hashable = None
     local_address: str = ""
+    user: int | None = None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the call may have come over a network."""
+        return self.user is None
 
     def __str__(self) -> str:
-        who = self.principal.name if self.principal is not None else "nobody (not authenticated)"
-        return f"{who} at {self.address}"
+        if self.principal is not None:
+            return f"{self.principal.name} at {self.address}"
+        return f"{'nobody' if self.user is None else f'the user {self.user}'} (not authenticated) at {self.address}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from openwmi.dcom.activator import Activator, ClassFactory
@@ -37,6 +38,9 @@ _log = logging.getLogger("openwmi.net")
 _TICK: Final = 10.0  # seconds between two looks at who has vanished
 _PING_TIMEOUT: Final = 30.0  # seconds; a ping that takes longer comes too late to be worth waiting for
 
+_Interfaces: TypeAlias = dict[tuple[UUID, int], int]  # (interface, major version) to the minor version
+_Residents: TypeAlias = Callable[[int], Awaitable[Principal | None]]
+
 
 async def keep_pinging(importers: Callable[[], Iterable[Importer]]) -> None:
     """Pings what each importer holds, once in every ping period, until it is cancelled."""
@@ -50,7 +54,7 @@ async def keep_pinging(importers: Callable[[], Iterable[Importer]]) -> None:
 
 
 class DcomHost:
-    """Objects and services that others can call, on one or two TCP ports."""
+    """Objects and services that others can call, on one or two TCP ports, and on a Unix socket if there is one."""
 
     def __init__(
         self,
@@ -108,8 +112,7 @@ class DcomHost:
 
         Raises `ConfigurationError`, which names the port, if one cannot be had; nothing listens then.
         """
-        services, objects = self.peer.service_interfaces, self.peer.object_interfaces
-        objects |= {(IManagement.uuid, 1): 0}  # which every server has at every endpoint
+        services, objects = self._offered
         try:
             if exporter_port is None:
                 self.resolver_port = self.exporter_port = await self._listen(address, resolver_port, services | objects)
@@ -119,9 +122,27 @@ class DcomHost:
         except ConfigurationError:
             await self.close()
             raise
-        self._ticking = asyncio.get_running_loop().create_task(self._tick())
+        self._start_ticking()
 
-    async def _listen(self, address: str, port: int, interfaces: Mapping[tuple[UUID, int], int]) -> int:
+    async def listen_unix(self, bound: socket.socket, residents: _Residents, *, port: int | None = None) -> None:
+        """Serves this machine's users at a Unix socket, everything on the one, beside the ports or in their place.
+
+        `residents` says whom a user is here, by the number that the system gives. `port` is what bindings call the
+        socket, if there are no ports.
+        """
+        services, objects = self._offered
+        if port is not None:
+            self.resolver_port = self.exporter_port = port
+        await self._listener(services | objects, residents).start_unix(bound)
+        self._start_ticking()
+
+    @property
+    def _offered(self) -> tuple[_Interfaces, _Interfaces]:
+        """What a bind may name: for the services, and for the objects."""
+        every = {(IManagement.uuid, 1): 0}  # which every server has at every endpoint
+        return self.peer.service_interfaces, self.peer.object_interfaces | every
+
+    def _listener(self, interfaces: _Interfaces, residents: _Residents | None = None) -> RpcListener:
         listener = RpcListener(
             self.peer,
             interfaces,
@@ -129,8 +150,13 @@ class DcomHost:
             throttle=self._throttle,
             limits=self._limits,
             traffic=self._traffic,
+            residents=residents,
         )
         self._listeners.append(listener)
+        return listener
+
+    async def _listen(self, address: str, port: int, interfaces: _Interfaces) -> int:
+        listener = self._listener(interfaces)
         try:
             return await listener.start(address, port)
         except PermissionError:
@@ -154,6 +180,10 @@ class DcomHost:
         self._work.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.error("background work failed", exc_info=task.exception())
+
+    def _start_ticking(self) -> None:
+        if self._ticking is None:
+            self._ticking = asyncio.get_running_loop().create_task(self._tick())
 
     async def _tick(self) -> None:
         while True:

@@ -122,7 +122,7 @@ class ServerConnection(Connection):
     interfaces: what is offered here: (UUID, major version) to the highest minor version.
     auth_types: the security providers that the adapter can make acceptors for.
     groups: the endpoint's association groups. secondary_address: its port, as text. client: where the client is.
-    traffic: where to count.
+    traffic: where to count. known: whether the adapter knows who the client is without an exchange.
     """
 
     def __init__(
@@ -136,9 +136,11 @@ class ServerConnection(Connection):
         secondary_address: str = "",
         client: str = "",
         traffic: Traffic | None = None,
+        known: bool = False,
     ) -> None:
         super().__init__(limits or ConnectionLimits(), now, traffic)
         self._interfaces = interfaces
+        self._known = known
         self._auth_types = auth_types
         self._groups = AssociationGroups() if groups is None else groups
         self._client = client
@@ -254,7 +256,7 @@ class ServerConnection(Connection):
 
     @property
     def _authenticated(self) -> bool:
-        return any(handle.state is HandleState.COMPLETE for handle in self._handles.values())
+        return self._known or any(handle.state is HandleState.COMPLETE for handle in self._handles.values())
 
     def _is_paused(self) -> bool:
         return self._state is _State.NEGOTIATING

@@ -2,6 +2,7 @@
 
 A sink's machine has to believe that it is the server who calls. So the server tries, one after the other, what it has:
 its keytab's principal, the account that it was given for this, and the caller's own hash, which the caller knows too.
+On this machine, through a Unix socket, the system itself says who calls.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from openwmi.dcom.bindings import Endpoint
 from openwmi.dcom.importer import Importer, Transport
 from openwmi.dcom.peer import Caller
 from openwmi.errors import AuthenticationError, RpcFault
-from openwmi.net.rpc import RpcTransport
+from openwmi.net.rpc import RpcTransport, UnixConnector
+from openwmi.net.unixsockets import numbered
 from openwmi.rpc.interface import Interface
 from openwmi.security.accounts import Accounts
 from openwmi.security.context import AuthenticationLevel, SecurityContext
@@ -127,15 +129,17 @@ class Callbacks:
         self._accounts = accounts
         self.security = security or CallbackSecurity()
         self._keytab = keytab
-        self._importers: dict[tuple[str, AuthenticationLevel], Importer] = {}
+        self._importers: dict[tuple[str, AuthenticationLevel, int | None], Importer] = {}
         self._transports: list[RpcTransport] = []
 
     def importer(self, caller: Caller) -> Importer:
         """The importer for that caller's sinks."""
-        key = ("" if caller.principal is None else caller.principal.account, caller.level)
-        importer = self._importers.get(key)
+        account, level, user = "" if caller.principal is None else caller.principal.account, caller.level, caller.user
+        importer = self._importers.get((account, level, user))
         if importer is None:
-            importer = self._importers[key] = Importer(SteppingTransport(self._ways(*key)))
+            ways = self._ways(account, level) if user is None else [_way_to_user(user)]
+            self._transports += ways
+            importer = self._importers[account, level, user] = Importer(SteppingTransport(ways))
         return importer
 
     @property
@@ -150,7 +154,6 @@ class Callbacks:
                 ways.append(RpcTransport(None))
                 continue
             ways += [RpcTransport(_at(initiator, level), level=level) for initiator in self._identities(account)]
-        self._transports += ways
         return ways
 
     def _identities(self, account: str) -> list[Initiator]:
@@ -184,6 +187,11 @@ class Callbacks:
             await transport.close()
         self._transports.clear()
         self._importers.clear()
+
+
+def _way_to_user(user: int) -> RpcTransport:
+    """The way to the sinks of a user of this machine: to numbered sockets at which that user listens."""
+    return RpcTransport(None, connector=UnixConnector(lambda end: numbered(end.port), lambda found: found == user))
 
 
 def _at(initiator: Initiator, level: AuthenticationLevel) -> Callable[[str], SecurityContext]:

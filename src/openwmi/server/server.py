@@ -24,6 +24,7 @@ from openwmi.manager import ObjectManager
 from openwmi.manager.limits import Limits
 from openwmi.manager.recovery import RecoveryList
 from openwmi.net.dcom import DcomHost, keep_pinging
+from openwmi.net.unixsockets import SocketFile
 from openwmi.providers import Isolation, Provider
 from openwmi.providers.discovery import load_installed
 from openwmi.providers.host import HOST_PROVIDERS
@@ -34,6 +35,8 @@ from openwmi.security.acceptors import LocalAcceptors
 from openwmi.security.accounts import Accounts
 from openwmi.security.context import AuthenticationLevel
 from openwmi.security.ntlm import ServerNames
+from openwmi.security.principals import LOCAL_SYSTEM, Principal
+from openwmi.security.residents import resident
 from openwmi.server.callbacks import Callbacks, CallbackSecurity
 from openwmi.wmi.backup import (
     CLSID_WBEM_BACKUP_RESTORE,
@@ -110,8 +113,9 @@ class Server:
 
     `listen` is the address to listen at, ports of 0 are free ones; `advertise` and `activation_minimum` are
     `DcomHost`'s, `backups` and `recovery` the object manager's. With a `keytab`, users of its Kerberos realm are the
-    accounts of the same name; `callbacks` says how the sinks of callers are called. Starting opens everything, and
-    closes it again if something cannot be opened; stopping closes the store too.
+    accounts of the same name; `callbacks` says how the sinks of callers are called. `socket_path` is a Unix socket at
+    which users of this machine come in without a password, as `openwmi.security.residents` says whom (Linux). Starting
+    opens everything, and closes it again if something cannot be opened; stopping closes the store too.
     """
 
     def __init__(
@@ -134,6 +138,7 @@ class Server:
         recovery: RecoveryList | None = None,
         keytab: str | Path | None = None,
         callbacks: CallbackSecurity | None = None,
+        socket_path: Path | None = None,
     ) -> None:
         self.manager = ObjectManager(store, limits=limits, backups=backups, recovery=recovery)
         self.addresses = Addresses(listen, rpc_port, exporter_port)
@@ -142,14 +147,17 @@ class Server:
         self._allowed = tuple(allowed_providers)
         self._isolation = isolation
         self._callbacks = Callbacks(accounts, callbacks, keytab=keytab)
+        self._socket_path = socket_path
+        self._socket_file: SocketFile | None = None
+        self._names = ServerNames.of(socket.gethostname())
         self._pinging: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
         self._errors = ObjectMarshaller()
         self._host = DcomHost(
             interfaces=WMI_INTERFACES,
-            acceptors=LocalAcceptors(accounts, ServerNames.of(socket.gethostname()), keys=_service_keys(keytab)),
+            acceptors=LocalAcceptors(accounts, self._names, keys=_service_keys(keytab)),
             error_info=self._error_info,
-            is_current=accounts.knows,
+            is_current=self._is_current,
             classes={
                 CLSID_WBEM_LEVEL1_LOGIN: lambda call: self._wmi.activate(call),
                 CLSID_WBEM_BACKUP_RESTORE: self._activate_backup,
@@ -184,6 +192,9 @@ class Server:
                 self.manager.allow(factory, isolation=self._isolation_of(provider))
             await self.manager.recover()
             await self._host.listen(wanted.address, wanted.rpc_port, wanted.exporter_port)
+            if self._socket_path is not None:
+                self._socket_file = SocketFile(self._socket_path)
+                await self._host.listen_unix(self._socket_file.socket, self._resident)
         except BaseException:
             await self.stop()
             raise
@@ -191,6 +202,8 @@ class Server:
         self._pinging = asyncio.get_running_loop().create_task(pinging)
         self.addresses = Addresses(wanted.address, self._host.resolver_port, self._host.exporter_port)
         _log.info("listening at %s, ports %d and %d", *asdict(self.addresses).values())
+        if self._socket_path is not None:
+            _log.info("listening at %s for users of this machine", self._socket_path)
         return self.addresses
 
     def _isolation_of(self, provider: Callable[[], Provider] | str) -> Isolation | None:
@@ -199,6 +212,10 @@ class Server:
 
     async def stop(self) -> None:
         """Ends every operation and connection, and closes the store."""
+        if self._socket_file is not None:
+            # While the store is still ours: the next server that opens it will listen in this place.
+            self._socket_file.remove()
+            self._socket_file = None
         await self.manager.close()
         await self._host.close()
         self._decoding.close()
@@ -223,6 +240,14 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    async def _resident(self, user: int) -> Principal | None:
+        # In a thread: the system may have to ask a directory for the user's name.
+        return await asyncio.to_thread(resident, self._accounts, user, self._names.computer)
+
+    def _is_current(self, principal: Principal) -> bool:
+        """Whether somebody who came in is still who that was; nobody becomes the system by logging on."""
+        return principal.sid == LOCAL_SYSTEM or self._accounts.knows(principal)
 
     async def _activate_backup(self, call: Call) -> BackupRestoreStub:
         return BackupRestoreStub(self.manager)

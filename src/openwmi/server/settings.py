@@ -27,6 +27,7 @@ from openwmi.cim import fold
 from openwmi.errors import ConfigurationError
 from openwmi.manager.limits import Limits
 from openwmi.manager.recovery import RecoveryList
+from openwmi.net.unixsockets import socket_beside
 from openwmi.providers import Isolation, Provider
 from openwmi.providers.discovery import installed
 from openwmi.providers.host import HOST_PROVIDERS
@@ -84,7 +85,8 @@ class Settings(BaseModel):
 
     `providers` are names of the host's own providers, which all run if none are named, and of entry points.
     `installed_providers` and `allowed_providers` are entry points, run beside those for every namespace or for those
-    that register them. With `isolate_providers` each entry point's is in a process of its own.
+    that register them. With `isolate_providers` each entry point's is in a process of its own. With `socket` users of
+    this machine come in through the Unix socket beside the repository's file, where there can be one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -95,6 +97,7 @@ class Settings(BaseModel):
     advertise: tuple[str, ...] = ()
     activation_minimum: _Level | None = None
     keytab: Path | None = None
+    socket: bool = True
     repository: str | None = None
     accounts: Path | None = None
     backups: Path | None = None
@@ -144,6 +147,7 @@ class Settings(BaseModel):
             keytab=self.keytab,
             backups=self.backups,
             recovery=None if repository is None else RecoveryList.beside(repository),
+            socket_path=socket_beside(repository) if self.socket and repository is not None else None,
         )
 
     def _chosen_providers(self) -> tuple[Callable[[], Provider] | str, ...]:

@@ -79,8 +79,9 @@ class BackupRestoreStub:
 
 
 def _context(call: Call, flags: int) -> CallContext:
+    caller = call.caller
     return CallContext(
-        principal=call.principal, level=call.caller.level, remote=True, flags=flags, peer=call.caller.address
+        principal=call.principal, level=caller.level, remote=caller.is_remote, flags=flags, peer=caller.address
     )
 
 

@@ -1,19 +1,21 @@
-"""`RpcListener`: one listening port, and the connections of its clients."""
+"""`RpcListener`: one listening port or Unix socket, and the connections of its clients."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import socket
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from openwmi.dcom.peer import Caller, Peer, Refused
 from openwmi.errors import AuthenticationError, ConnectionLost, DeadlineExceeded, PeerError
 from openwmi.net.guard import Guests, RefusalLog, connection_budget
-from openwmi.net.rpc.streams import READ, address_of, close, pump, send
+from openwmi.net.rpc.streams import READ, address_of, close, pump, send, user_at_the_other_end
 from openwmi.rpc import (
     AssociationGroups,
     AuthenticationNeeded,
@@ -26,7 +28,8 @@ from openwmi.rpc import (
     ServerConnection,
     Traffic,
 )
-from openwmi.security.context import Acceptors, ImpersonationLevel
+from openwmi.security.context import Acceptors, AuthenticationLevel, ImpersonationLevel
+from openwmi.security.principals import Principal
 from openwmi.security.throttle import Throttle
 from openwmi.status import HResult
 
@@ -55,12 +58,22 @@ class _Tasks:
             await asyncio.wait(running)
 
 
+@dataclass(frozen=True, slots=True)
+class _Resident:
+    """A user of this machine, who has come through a Unix socket: the number, and whom that is here, if anybody."""
+
+    user: int
+    principal: Principal | None
+
+
 class RpcListener:
-    """One listening port of a `Peer`.
+    """One listening port of a `Peer`, or one Unix socket.
 
     `interfaces` is what a bind may name here. `throttle` slows down wrong passwords, over all listeners that share it.
     At most `max_connections` are served at a time (None: as many as the process may have files for half of); for one
-    more, the oldest that has not authenticated has to go. `traffic` counts, for all that share it.
+    more, the oldest that has not authenticated has to go. `traffic` counts, for all that share it. With `residents` it
+    is for a Unix socket, where nobody authenticates: they say whom the user at the other end is here, by the number
+    that the system gives.
     """
 
     def __init__(
@@ -73,6 +86,7 @@ class RpcListener:
         limits: ConnectionLimits | None = None,
         max_connections: int | None = None,
         traffic: Traffic | None = None,
+        residents: Callable[[int], Awaitable[Principal | None]] | None = None,
     ) -> None:
         self.peer = peer
         self.interfaces = interfaces
@@ -84,6 +98,7 @@ class RpcListener:
         self.port = 0
         self.guests = Guests(connection_budget() if max_connections is None else max_connections)
         self.refusals = RefusalLog(_log)
+        self._residents = residents
         self._server: asyncio.Server | None = None
         self._sessions = _Tasks()
         self._closed = False
@@ -93,6 +108,10 @@ class RpcListener:
         self._server = await asyncio.start_server(self._accept, address, port, limit=READ)
         self.port = self._server.sockets[0].getsockname()[1]
         return self.port
+
+    async def start_unix(self, bound: socket.socket) -> None:
+        """Listens at a Unix socket, which is closed with the listener."""
+        self._server = await asyncio.start_unix_server(self._accept, sock=bound, limit=READ)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._closed:  # it was accepted just before
@@ -105,8 +124,19 @@ class RpcListener:
             self.refusals.warning(address, now, "refused a connection from %s: there are too many", address)
             writer.transport.abort()
             return
-        task = self._sessions.start(_ServedConnection(self, reader, writer).run())
+        task = self._sessions.start(self._serve(reader, writer))
         task.add_done_callback(lambda _: self._left(writer))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        resident = None
+        if self._residents is not None:
+            user = user_at_the_other_end(writer)
+            resident = _Resident(user, await self._residents(user))
+            if resident.principal is not None and not self.guests.known(writer, f"user {user}"):
+                message = "refused a connection of the user %d: it has %d already"
+                self.refusals.warning(f"user {user}", time.monotonic(), message, user, self.guests.share)
+                return
+        await _ServedConnection(self, reader, writer, resident).run()
 
     def _send_away(self, writer: asyncio.StreamWriter, address: str) -> None:
         """Ends a connection that has not authenticated, for one that has just come."""
@@ -132,21 +162,29 @@ class RpcListener:
 class _ServedConnection:
     """One client's connection."""
 
-    def __init__(self, listener: RpcListener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        listener: RpcListener,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        resident: _Resident | None,
+    ) -> None:
         self._listener = listener
         self._reader = reader
         self._writer = writer
+        self._resident = resident
         self._address = address_of(writer, "peername")
         self._local_address = address_of(writer, "sockname")
         self._machine = ServerConnection(
             listener.interfaces,
             now=time.monotonic(),
             limits=listener.limits,
-            auth_types=frozenset(listener.acceptors.providers),
+            auth_types=frozenset(listener.acceptors.providers if resident is None else ()),
             groups=listener.groups,
             client=self._address,
             traffic=listener.traffic,
             secondary_address=str(listener.port),
+            known=resident is not None and resident.principal is not None,
         )
         self._tasks = _Tasks()
         self._calls: dict[int, asyncio.Task[None]] = {}
@@ -289,6 +327,18 @@ class _ServedConnection:
                 await self._flush()
 
     def _caller(self, request: RequestReceived) -> Caller:
+        resident = self._resident
+        if resident is not None:
+            # Nobody reads or changes what goes through this machine's own memory.
+            return Caller(
+                principal=resident.principal,
+                level=AuthenticationLevel.PRIVACY,
+                impersonation=ImpersonationLevel.IMPERSONATE,
+                address=self._address,
+                connection=self,
+                local_address=self._local_address,
+                user=resident.user,
+            )
         security = request.security
         return Caller(
             principal=None if security is None else security.peer,

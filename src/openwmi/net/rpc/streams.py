@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -11,12 +13,14 @@ from typing import Any, Final
 from openwmi.errors import ConnectionLost, DeadlineExceeded
 from openwmi.rpc import ClientConnection, Event, ServerConnection
 
-__all__ = ["READ", "address_of", "close", "pump", "send"]
+__all__ = ["READ", "THIS_MACHINE", "address_of", "close", "pump", "send", "user_at_the_other_end"]
 
 # Little at a time, so that what one peer sends keeps the loop busy for some milliseconds at most.
 READ: Final = 32 * 1024
 # How long a flush may wait for a peer that does not read.
 _SEND_TIMEOUT: Final = 30.0
+THIS_MACHINE: Final = "localhost"
+_CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: the process, the user and the group
 
 
 async def pump(
@@ -75,6 +79,15 @@ async def close(writer: asyncio.StreamWriter) -> None:
 
 
 def address_of(writer: asyncio.StreamWriter, which: str) -> str:
-    """The address of one end: 'peername' or 'sockname'."""
+    """The address of one end: 'peername' or 'sockname'. Both ends of a Unix socket are at this machine."""
     name = writer.get_extra_info(which)
-    return str(name[0]) if name else "an unknown address"
+    if isinstance(name, tuple):
+        return str(name[0])
+    return "an unknown address" if name is None else THIS_MACHINE
+
+
+def user_at_the_other_end(writer: asyncio.StreamWriter) -> int:
+    """The number of the user who has opened the other end of a Unix socket, as the system knows it (unix(7))."""
+    octets = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, user, _ = _CREDENTIALS.unpack(octets)
+    return int(user)

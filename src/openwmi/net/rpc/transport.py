@@ -14,7 +14,6 @@ from uuid import UUID
 
 from openwmi.dcom.bindings import Endpoint
 from openwmi.errors import (
-    ConfigurationError,
     ConnectError,
     ConnectionLost,
     DeadlineExceeded,
@@ -24,7 +23,7 @@ from openwmi.errors import (
     stage_of,
 )
 from openwmi.net.rpc.calls import CallingConnection
-from openwmi.net.rpc.streams import READ
+from openwmi.net.rpc.connectors import Connector, TcpConnector
 from openwmi.rpc import ConnectionLimits, SyntaxId
 from openwmi.rpc.interface import Interface
 from openwmi.security.context import AuthenticationLevel, SecurityContext
@@ -45,13 +44,13 @@ _STATUS: Final[dict[int | None, HResult]] = {
 
 
 class RpcTransport:
-    """Makes calls, over one connection for each endpoint: `openwmi.dcom.importer.Transport` on TCP.
+    """Makes calls, over one connection for each endpoint: `openwmi.dcom.importer.Transport` on streams.
 
     `initiator` makes a security context for a host, for every new connection; None calls without authentication.
     `connect_timeout` bounds each attempt to connect and bind, beside the call's own time-out. At most
     `max_connections` are kept, and as many attempted at a time; of those without a call, the one that was used longest
-    ago goes first. `source_address` is the address of this machine that connections are made from. `on_lost` is told of
-    a connection that ends without being closed from here.
+    ago goes first. `connector` opens the connections: over TCP, if it is not given. `on_lost` is told of a connection
+    that ends without being closed from here.
     """
 
     def __init__(
@@ -62,10 +61,10 @@ class RpcTransport:
         connect_timeout: float = 20.0,
         max_connections: int = 16,
         limits: ConnectionLimits | None = None,
-        source_address: str | None = None,
+        connector: Connector | None = None,
     ) -> None:
         self._initiator = initiator
-        self._source = None if source_address is None else (source_address, 0)
+        self._connector = connector or TcpConnector()
         self._level = level if initiator is not None else AuthenticationLevel.NONE
         self._connect_timeout = connect_timeout
         self._max_connections = max_connections
@@ -162,15 +161,11 @@ class RpcTransport:
         security = None if self._initiator is None else self._initiator(endpoint.host)
         try:
             async with asyncio.timeout(self._connect_timeout):
-                reader, writer = await asyncio.open_connection(
-                    endpoint.host, endpoint.port, limit=READ, local_addr=self._source
-                )
+                reader, writer = await self._connector(endpoint)
         except TimeoutError:
             message = f"{endpoint}: no connection in {self._connect_timeout:g} s"
             raise ConnectError(message, stage=Stage.CONNECT, status=HResult.WSAETIMEDOUT) from None
         except OSError as error:
-            if self._source is not None and error.errno == errno.EADDRNOTAVAIL:
-                raise ConfigurationError(f"this machine has no address {self._source[0]} to connect from") from error
             raise connect_error(endpoint, error) from error
         except UnicodeError as error:  # of IDNA: a label that is empty or too long
             raise ConnectError(f"{endpoint}: this is no name of a host: {error}", stage=Stage.RESOLVE) from error

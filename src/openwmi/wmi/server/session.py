@@ -103,7 +103,7 @@ class Session:
         return CallContext(
             principal=call.principal,
             level=call.caller.level,
-            remote=True,
+            remote=call.caller.is_remote,
             flags=flags,
             values=values,
             correlation_id=_text(values, "__CorrelationId"),

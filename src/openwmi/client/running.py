@@ -1,0 +1,84 @@
+"""The server of this machine that has a repository open, over its Unix socket: a destination without credentials."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from openwmi.dcom.importer import RESOLVER_PORT
+from openwmi.net.dcom import DcomHost
+from openwmi.net.rpc import RpcTransport, UnixConnector
+from openwmi.net.unixsockets import NumberedSocket, socket_beside
+from openwmi.security.acceptors import LocalAcceptors
+from openwmi.security.accounts import Accounts
+from openwmi.security.ntlm import ServerNames
+from openwmi.security.principals import Principal
+from openwmi.wmi.interfaces import IWbemObjectSink
+
+__all__ = ["RunningServer"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """The server; its system tells it who comes, and the client's who listens there (`Destination`'s other kind).
+
+    `owner` is the number of the user whose file the repository is: that user or root may serve it, and nobody else.
+    """
+
+    socket: Path
+    owner: int
+
+    port: ClassVar[int] = RESOLVER_PORT  # a name only: whichever port is meant, the socket is the same
+
+    @classmethod
+    def of(cls, repository: Path) -> RunningServer | None:
+        """The server that has `repository` open, if there seems to be one."""
+        found = socket_beside(repository)
+        if found is None or not found.exists():
+            return None
+        try:
+            return cls(found, repository.stat().st_uid)
+        except FileNotFoundError:
+            return None
+
+    @property
+    def host(self) -> str:
+        """Where it is, for people."""
+        return str(self.socket)
+
+    @property
+    def who(self) -> str:
+        """Who comes, for people."""
+        import pwd  # which not every system has
+
+        user = os.geteuid()
+        try:
+            return pwd.getpwuid(user).pw_name
+        except KeyError:
+            return f"the user {user}"
+
+    @property
+    def why_refused(self) -> str:
+        """What may be wrong with a log-on that is refused."""
+        return f"the server has no account of that name: `openwmi account add {self.who}` makes one"
+
+    def transport(self, connect_timeout: float) -> RpcTransport:
+        """What makes calls to the server."""
+        connector = UnixConnector(lambda _: self.host, self._may_serve)
+        return RpcTransport(None, connect_timeout=connect_timeout, connector=connector)
+
+    def _may_serve(self, user: int) -> bool:
+        return user in (0, self.owner)
+
+    async def sink_host(self, address: str) -> DcomHost:
+        """Where sinks live: at a socket of their own, for who may serve the repository."""
+        nobody = LocalAcceptors(Accounts(), ServerNames.of("openwmi-client"))  # logs on to a Unix socket
+        host = DcomHost(interfaces=[IWbemObjectSink], acceptors=nobody)
+        bound = NumberedSocket()
+        await host.listen_unix(bound.socket, self._caller, port=bound.port)
+        return host
+
+    async def _caller(self, user: int) -> Principal | None:
+        return Principal.local_system() if self._may_serve(user) else None

@@ -1,0 +1,183 @@
+"""Listening and connecting at Unix sockets: the system says who is at the other end."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from openwmi.dcom.bindings import Endpoint
+from openwmi.dcom.peer import Caller
+from openwmi.errors import ConfigurationError, ConnectError, PeerError, RpcFault, Stage
+from openwmi.net.guard import Guests
+from openwmi.net.rpc import RpcTransport, UnixConnector
+from openwmi.net.unixsockets import NumberedSocket, SocketFile, numbered, socket_beside
+from openwmi.rpc import ConnectionLimits
+from openwmi.security.context import AuthenticationLevel, ImpersonationLevel
+from openwmi.security.ntlm import NtlmInitiator
+from openwmi.security.principals import Principal
+from openwmi.status import HResult
+from tests.net.support import PASSWORD, Network
+
+ME = os.geteuid()
+SOMEWHERE = Endpoint("somewhere.invalid", 1)
+
+
+class Residents:
+    """Whom everybody is: nobody, unless `principal` is set."""
+
+    def __init__(self) -> None:
+        self.principal: Principal | None = Principal.local_system()
+        self.asked: list[int] = []
+
+    async def __call__(self, user: int) -> Principal | None:
+        self.asked.append(user)
+        return self.principal
+
+
+class UnixNetwork(Network):
+    """The same service at a Unix socket. Clients are told an endpoint that leads nowhere."""
+
+    def __init__(self, limits: ConnectionLimits | None = None) -> None:
+        self.residents = Residents()
+        super().__init__(limits, residents=self.residents)
+        self.bound = NumberedSocket()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return SOMEWHERE
+
+    def client(self, *, trusted: int = ME, initiator: NtlmInitiator | None = None) -> RpcTransport:
+        connector = UnixConnector(lambda _: numbered(self.bound.port), lambda user: user == trusted)
+        made = RpcTransport(None if initiator is None else lambda _: initiator, connector=connector)
+        self.clients.push_async_callback(made.close)
+        return made
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[UnixNetwork]:
+    made = UnixNetwork(ConnectionLimits(max_unauthenticated_pdus=8))
+    await made.listener.start_unix(made.bound.socket)
+    async with made.clients:
+        yield made
+    await made.listener.close()
+
+
+async def test_the_caller_is_who_the_system_says(network: UnixNetwork) -> None:
+    transport = network.client()
+    for _ in range(20):  # more than somebody unknown may send
+        assert await network.repeats(transport)
+    called = network.echo.callers[-1]
+    expected = Caller(
+        Principal.local_system(),
+        AuthenticationLevel.PRIVACY,
+        ImpersonationLevel.IMPERSONATE,
+        "localhost",
+        called.connection,
+        "localhost",
+        ME,
+    )
+    assert called == expected
+    assert not called.is_remote
+    assert network.residents.asked == [ME]
+
+
+async def test_who_is_nobody_here_is_refused(network: UnixNetwork) -> None:
+    network.residents.principal = None
+    transport = network.client()
+    assert await network.alive(transport)
+    with pytest.raises(RpcFault) as caught:
+        await network.repeats(transport)
+    assert caught.value.status == HResult.ERROR_ACCESS_DENIED
+    for _ in range(8 - 4):  # after two binds and two calls
+        await network.alive(transport)
+    with pytest.raises(PeerError):  # and may not try for long
+        await network.alive(transport)
+    assert network.echo.callers == []
+
+
+async def test_nobody_logs_on_there(network: UnixNetwork) -> None:
+    with pytest.raises(PeerError):
+        await network.repeats(network.client(initiator=NtlmInitiator("ada", PASSWORD, target="localhost")))
+    assert network.echo.callers == []
+
+
+async def test_a_server_of_somebody_else_is_not_talked_to(network: UnixNetwork) -> None:
+    with pytest.raises(ConnectError, match=f"the user {ME} listens there, and may not") as caught:
+        await network.alive(network.client(trusted=ME + 1))
+    assert caught.value.stage is Stage.CONNECT
+    await network.connections(0)
+
+
+async def test_one_user_has_a_share_of_the_connections(network: UnixNetwork) -> None:
+    network.listener.guests = Guests(20)
+    share = network.listener.guests.share
+    for _ in range(share):
+        assert await network.alive(network.client())
+    with pytest.raises(PeerError):
+        await network.alive(network.client())
+    await network.connections(share)
+
+
+def test_the_socket_beside_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "r.db"
+    link = tmp_path / "link.db"
+    link.symlink_to(file)
+    assert socket_beside(file) == socket_beside(link) == tmp_path.resolve() / "r.db.sock"
+    assert socket_beside(tmp_path / ("n" * 107)) is None
+
+
+def test_a_system_without_such_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "SO_PEERCRED")
+    assert socket_beside(tmp_path / "r.db") is None
+
+
+class TestSocketFile:
+    def test_anybody_may_connect_until_it_is_removed(self, tmp_path: Path) -> None:
+        path = tmp_path / "s"
+        made = SocketFile(path)
+        with made.socket:
+            assert path.stat().st_mode & 0o777 == 0o666
+        made.remove()
+        assert not path.exists()
+        made.remove()
+
+    def test_what_a_killed_server_left_is_replaced(self, tmp_path: Path) -> None:
+        path = tmp_path / "s"
+        SocketFile(path).socket.close()
+        made = SocketFile(path)
+        with made.socket, socket.socket(socket.AF_UNIX) as client:
+            made.socket.listen()
+            client.connect(str(path))
+
+    def test_a_server_that_runs_is_not_replaced(self, tmp_path: Path) -> None:
+        path = tmp_path / "s"
+        made = SocketFile(path)
+        with made.socket:
+            made.socket.listen(1)
+            for _ in range(4):  # the second finds the queue full
+                with pytest.raises(ConfigurationError, match="another server listens there"):
+                    SocketFile(path)
+        assert path.exists()
+
+    def test_another_file_is_left_alone(self, tmp_path: Path) -> None:
+        path = tmp_path / "s"
+        path.write_text("precious")
+        with pytest.raises(ConfigurationError, match="is in the way"):
+            SocketFile(path)
+        assert path.read_text() == "precious"
+
+    @pytest.mark.parametrize("name", ["no folder/s", "n" * 200])
+    def test_a_name_that_cannot_be_had(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(ConfigurationError, match="cannot listen there"):
+            SocketFile(tmp_path / name)
+
+
+def test_numbered_sockets_have_different_numbers() -> None:
+    first, second = NumberedSocket(), NumberedSocket()
+    with first.socket, second.socket:
+        assert first.port != second.port
+        assert {first.port, second.port} <= set(range(1, 0x10000))
