@@ -55,7 +55,7 @@ Host = Annotated[
     typer.Option(
         "--host",
         metavar="URL",
-        help="The server, as dcom://user@host:port or its name alone. Without it: a repository in this process.",
+        help="The server, as dcom://user@host:port or its name alone. Without it: a repository on this machine.",
         callback=checked(parse_url),
         show_default=False,
     ),
@@ -118,7 +118,7 @@ def explaining() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One place in which a command works: a server's namespace, or a repository's in this process."""
+    """One place in which a command works: a server's namespace, or a repository's on this machine."""
 
     url: str
     user: str | None
@@ -159,7 +159,7 @@ class Where:
         typer.Option(
             "--host",
             metavar="URL,...",
-            help="The servers, as dcom://user@host:port or names alone. Without: a repository in this process.",
+            help="The servers, as dcom://user@host:port or names alone. Without: a repository on this machine.",
             callback=checked(_check_hosts),
             show_default=False,
         ),
@@ -184,7 +184,7 @@ class Where:
         where = self._with_profile()
         urls = [*_urls(where.host or ""), *(_listed(where.hosts) if where.hosts else ())]
         if urls and where.repository is not None:
-            raise typer.BadParameter("--repository is for this process, so not with --host")
+            raise typer.BadParameter("--repository is for this machine, so not with --host")
         if not urls:
             urls = [f"local:{repository_file(where.repository)}"]
         passwords: dict[str, str] = {}
