@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,59 @@ def test_where_it_ends_and_why(run: Run, nowhere: str, monkeypatch: pytest.Monke
     checks = json.loads(run("diagnose", "--json", nowhere).out)
     assert [check["verdict"] for check in checks[:3]] == ["ok", "failed", "skipped"]
     assert checks[1]["causes"][0].keys() == {"cause", "remedy"}
+
+
+class TestSeveralHosts:
+    """Each one's stages together, when it is done; what failed at the end, and in the exit status."""
+
+    @pytest.fixture
+    def hosts(self, repository: Path, nowhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("OPENWMI_PASSWORD", "x")
+        path = tmp_path / "hosts"
+        path.write_text(f"local:{repository}\n{nowhere}\n")
+        return path
+
+    def test_a_block_for_each(self, run: Run, hosts: Path, repository: Path, nowhere: str) -> None:
+        address = nowhere.partition("@")[2]
+        done = run("diagnose", "--hosts", hosts, "--parallel", 1)
+        assert done.status == 1
+        first, second = (block.splitlines() for block in done.out.removeprefix("# ").split("\n# "))
+        assert (first[0], second[0]) == (f"local:{repository}", address)
+        assert [line.split()[:2] for line in first[1:]] == [["namespace", "ok"], ["class", "ok"], ["provider", "ok"]]
+        assert second[1].split()[:2] == ["resolve", "ok"]
+        assert second[2].split()[:2] == ["connect", "failed"]
+        # What is likely stands in the block, and not again below it.
+        failed, count = done.err.splitlines()
+        assert failed.startswith(f"{address}: openwmi: connect: ")
+        assert count == "openwmi: 1 of 2 hosts failed"
+
+    def test_as_json(self, run: Run, hosts: Path, repository: Path) -> None:
+        checks = json.loads(run("diagnose", "--hosts", hosts, "--json").out)
+        assert [check["stage"] for check in checks if check["__HOST"] == f"local:{repository}"] == [
+            "namespace", "class", "provider"
+        ]  # fmt: skip
+        assert [check["verdict"] for check in checks].count("failed") == 1
+
+    def test_all_are_well(self, run: Run, repository: Path, tmp_path: Path) -> None:
+        """A URL as an argument is one more place."""
+        done = run("diagnose", f"local:{repository}", "--host", "local:", "--class", "__Provider")
+        assert (done.status, done.err) == (0, "")
+        assert [line for line in done.out.splitlines() if line.startswith("# ")].count(f"# local:{repository}") == 1
+        assert done.out.count("no instance of __Provider") == 2
+
+
+def test_one_place_by_any_option(run: Run, repository: Path) -> None:
+    done = run("diagnose", "--repository", repository, "-n", "root")
+    assert (done.status, done.err) == (0, "")
+    assert [line.split()[0] for line in done.out.splitlines()] == ["namespace", "class", "provider"]
+
+
+def test_advice_is_given_once(run: Run, nowhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENWMI_PASSWORD", "x")
+    alone = run("get", "--host", nowhere, "X").err.splitlines()
+    both = run("get", "--host", f"{nowhere},{nowhere.replace('ada', 'bob')}", "X").err.splitlines()
+    address = nowhere.partition("@")[2]
+    assert both == [f"{address}: {alone[0]}"] * 2 + alone[1:] + ["openwmi: 2 of 2 hosts failed"]
 
 
 def test_every_command_says_why(run: Run, nowhere: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from openwmi.causes import likely_causes
+from openwmi.causes import Cause, likely_causes
 from openwmi.cli.fanout import HostsFailed
 from openwmi.cli.output import cause_lines, clean
-from openwmi.errors import Error, InvalidQuery, WbemError
+from openwmi.errors import Error, InvalidQuery, SyntaxProblem, WbemError
 from openwmi.mof import MofError, MofErrors
 from openwmi.wql import WqlError
 
@@ -13,16 +13,30 @@ __all__ = ["told"]
 
 
 def told(error: Exception) -> str:
-    """One clear sentence; below it, indented, what the server adds and what is likely behind it."""
+    """One clear sentence; below it, indented, what the server adds and what is likely behind it.
+
+    Of several hosts, each has its own sentence, and what is likely is said once for all of them.
+    """
+    if isinstance(error, HostsFailed):
+        hosts = [f"{host}: {_what(why)}" for host, why in error.failures]
+        causes = [cause for _, why in error.failures for cause in _causes(why)]
+        return "\n".join([*hosts, *cause_lines(dict.fromkeys(causes)), f"openwmi: {error}"])
+    return "\n".join([_what(error), *cause_lines(_causes(error))])
+
+
+def _causes(error: Exception) -> tuple[Cause, ...]:
+    """What is likely behind it; for text that is wrong, the place has been shown instead."""
+    return likely_causes(error) if isinstance(error, Error) and not isinstance(error, SyntaxProblem) else ()
+
+
+def _what(error: Exception) -> str:
+    """What happened, and what the server adds."""
     if isinstance(error, MofError | MofErrors):
         return str(error)  # one place a paragraph, with the line and a caret
     if isinstance(error, WqlError) and error.text:
         return f"openwmi: {InvalidQuery(' '.join(error.message.split()))}\n{error.excerpt}"
-    if isinstance(error, HostsFailed):
-        return "\n".join([*(f"{host}: {told(why)}" for host, why in error.failures), f"openwmi: {error}"])
     if isinstance(error, Error):
-        first = "openwmi: " + " ".join(str(error).split())
-        return "\n".join([first, *_extended(error), *cause_lines(likely_causes(error))])
+        return "\n".join(["openwmi: " + " ".join(str(error).split()), *_extended(error)])
     what = " ".join(str(error).split())
     return (
         f"openwmi: unexpected {type(error).__name__}{': ' + what if what else ''};"

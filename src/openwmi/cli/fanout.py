@@ -8,13 +8,15 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from typing import Final, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Generic, TypeVar
 
 from openwmi.cli.target import Place, Where
 from openwmi.client.sync import Session
 from openwmi.errors import Error
 
-__all__ = ["HostsFailed", "everywhere"]
+__all__ = ["HostsFailed", "Task", "Writer", "at_once", "everywhere", "nothing", "tasks"]
 
 T = TypeVar("T")
 
@@ -30,36 +32,62 @@ class HostsFailed(Error):
         self.failures = tuple(failures)
 
 
-def everywhere(
-    where: Where,
-    work: Callable[[Session], Iterable[T]],
-    write: Callable[[Iterator[tuple[str | None, T]]], None] = lambda found: None,
-) -> None:
-    """Has `write` write what `work` yields in every place, with the name of the place if there are several.
+@dataclass(frozen=True, slots=True)
+class Task(Generic[T]):
+    """What is to be done for one host, and its name."""
 
-    Of several, one that fails does not keep the others from it: `HostsFailed` comes when all is written.
+    host: str
+    work: Callable[[], Iterable[T]]
+
+
+Writer = Callable[[Iterator[tuple[str | None, T]]], None]
+"""What takes the results with the names of their hosts."""
+
+
+def nothing(found: object) -> None:
+    """The writer for work of which there is nothing to show."""
+
+
+def everywhere(where: Where, work: Callable[[Session], Iterable[T]], write: Writer[T] = nothing) -> None:
+    """Has `write` write what `work` yields in every place, in a session that is opened for it, as `at_once` does."""
+    at_once(tasks(where.places(), lambda place: _in_session(place, work)), where.parallel, write)
+
+
+def _in_session(place: Place, work: Callable[[Session], Iterable[T]]) -> Generator[T, None, None]:
+    with place.open() as session:
+        yield from work(session)
+
+
+def tasks(places: Sequence[Place], work: Callable[[Place], Iterable[T]]) -> list[Task[T]]:
+    """A task for each place."""
+    return [Task(place.name, partial(work, place)) for place in places]
+
+
+def at_once(given: Sequence[Task[T]], parallel: int, write: Writer[T] = nothing) -> None:
+    """Has `write` write what the tasks yield, as it comes, with the name of the host if there are several.
+
+    `parallel` of them are under way at a time. Of several, one that fails does not keep the others from it:
+    `HostsFailed` comes when all is written.
     """
-    places = where.places()
-    if len(places) == 1:
-        with _at_work(places[0], work) as results:
+    if len(given) == 1:
+        with _at_work(given[0]) as results:
             _exhaust(write, ((None, found) for found in results))
         return
     failures: list[tuple[str, Exception]] = []
-    _exhaust(write, _gathered(places, work, where.parallel, failures))
+    _exhaust(write, _gathered(given, parallel, failures))
     if failures:
-        raise HostsFailed(sorted(failures, key=lambda failure: failure[0]), len(places))
+        raise HostsFailed(sorted(failures, key=lambda failure: failure[0]), len(given))
 
 
 @contextmanager
-def _at_work(place: Place, work: Callable[[Session], Iterable[T]]) -> Iterator[Iterator[T]]:
-    """What `work` yields in one place; what it holds is given back before the session ends."""
-    with place.open() as session:
-        results = iter(work(session))
-        try:
-            yield results
-        finally:
-            if isinstance(results, Generator):
-                results.close()
+def _at_work(task: Task[T]) -> Iterator[Iterator[T]]:
+    """What a task yields; what it holds is given back at the block's end."""
+    results = iter(task.work())
+    try:
+        yield results
+    finally:
+        if isinstance(results, Generator):
+            results.close()
 
 
 def _exhaust(write: Callable[[Iterator[T]], None], found: Generator[T, None, None]) -> None:
@@ -71,33 +99,28 @@ def _exhaust(write: Callable[[Iterator[T]], None], found: Generator[T, None, Non
 
 
 def _gathered(
-    places: Sequence[Place],
-    work: Callable[[Session], Iterable[T]],
-    parallel: int,
-    failures: list[tuple[str, Exception]],
+    given: Sequence[Task[T]], parallel: int, failures: list[tuple[str, Exception]]
 ) -> Generator[tuple[str | None, T], None, None]:
-    """What is found in all places, as it comes; what goes wrong is added to `failures`."""
-    with _results(places, work, parallel) as results, _progress(len(places)) as advance:
-        remaining = len(places)
+    """What all tasks yield, as it comes; what goes wrong is added to `failures`."""
+    with _results(given, parallel) as results, _progress(len(given)) as advance:
+        remaining = len(given)
         while remaining:
-            place, found, error = results.get()
+            host, found, error = results.get()
             if error is not None:
-                failures.append((place.name, error))
+                failures.append((host, error))
             if found is None:
                 remaining -= 1
                 advance()
             else:
-                yield place.name, found[0]
+                yield host, found[0]
 
 
-# A place, and something found there in a tuple of one; None for its end, with why if it failed.
-_Event = tuple[Place, tuple[T] | None, Exception | None]
+# A host, and something found there in a tuple of one; None for its end, with why if it failed.
+_Event = tuple[str, tuple[T] | None, Exception | None]
 
 
 @contextmanager
-def _results(
-    places: Sequence[Place], work: Callable[[Session], Iterable[T]], parallel: int
-) -> Iterator[queue.Queue[_Event[T]]]:
+def _results(given: Sequence[Task[T]], parallel: int) -> Iterator[queue.Queue[_Event[T]]]:
     """What the workers report. They end early if the block does."""
     events: queue.Queue[_Event[T]] = queue.Queue(_AHEAD)
     left = threading.Event()
@@ -111,22 +134,22 @@ def _results(
             return True
         return False
 
-    def visit(place: Place) -> None:
+    def visit(task: Task[T]) -> None:
         problem: Exception | None = None
         try:
             if not left.is_set():
-                with _at_work(place, work) as results:
+                with _at_work(task) as results:
                     for found in results:
-                        if not report((place, (found,), None)):
+                        if not report((task.host, (found,), None)):
                             break  # nobody wants more
         except Exception as error:
             problem = error
-        report((place, None, problem))
+        report((task.host, None, problem))
 
-    with ThreadPoolExecutor(min(parallel, len(places)), "openwmi-host") as pool:
+    with ThreadPoolExecutor(min(parallel, len(given)), "openwmi-host") as pool:
         try:
-            for place in places:
-                pool.submit(visit, place)
+            for task in given:
+                pool.submit(visit, task)
             yield events
         finally:
             left.set()

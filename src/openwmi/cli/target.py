@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -16,6 +16,9 @@ from openwmi.cli.passwords import known_password
 from openwmi.client.sync import Session, connect
 from openwmi.client.urls import Target, parse_url
 from openwmi.errors import ConfigurationError, RepositoryInUse, SyntaxProblem
+
+if TYPE_CHECKING:
+    from openwmi.client.destination import DestinationOptions
 
 __all__ = [
     "Host",
@@ -29,6 +32,7 @@ __all__ = [
     "Timeout",
     "User",
     "Where",
+    "check_urls",
     "checked",
     "explaining",
     "password_for",
@@ -96,7 +100,8 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 _TIMEOUT: Final = 60.0  # seconds
 
 
-def _check_hosts(value: str) -> None:
+def check_urls(value: str) -> None:
+    """Raises `ConfigurationError` unless these are URLs, with commas between them."""
     for url in _urls(value):
         parse_url(url)
 
@@ -136,18 +141,20 @@ class Place:
             return self.url
         return target.host if target.port == Target(target.scheme).port else f"{target.host}:{target.port}"
 
+    @property
+    def options(self) -> DestinationOptions:
+        """How and as whom one logs on there."""
+        return {
+            "user": self.user,
+            "password": self.password,
+            "authentication": "kerberos" if self.kerberos else None,
+            "service_principal": self.service_principal,
+        }
+
     def open(self) -> Session:
         """A session there."""
         with explaining():
-            return connect(
-                self.url,
-                user=self.user,
-                password=self.password,
-                namespace=self.namespace,
-                timeout=self.timeout,
-                authentication="kerberos" if self.kerberos else None,
-                service_principal=self.service_principal,
-            )
+            return connect(self.url, namespace=self.namespace, timeout=self.timeout, **self.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +167,7 @@ class Where:
             "--host",
             metavar="URL,...",
             help="The servers, as dcom://user@host:port or names alone. Without: a repository on this machine.",
-            callback=checked(_check_hosts),
+            callback=checked(check_urls),
             show_default=False,
         ),
     ] = None
@@ -201,6 +208,10 @@ class Where:
             )
             for url in dict.fromkeys(urls)
         ]
+
+    def and_at(self, urls: str) -> Where:
+        """These options, with one more place, or several with commas."""
+        return replace(self, host=",".join(filter(None, (self.host, urls))))
 
     def in_namespace(self, name: str) -> Where:
         """These options, with `name` for the namespace if they do not say one."""
@@ -271,9 +282,13 @@ def _listed(path: Path) -> list[str]:
 
 
 def placed(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options of `Where`, whose first parameter takes what they say."""
+    """The command with the options of `Where`, whose first parameter takes what they say.
+
+    One that the command has itself takes the place of that option.
+    """
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    options = list(inspect.signature(Where, eval_str=True).parameters.values())
+    names = {one.name for one in own}
+    options = [one for one in inspect.signature(Where, eval_str=True).parameters.values() if one.name not in names]
 
     def run(**given: Any) -> None:
         where = Where(**{option.name: given.pop(option.name) for option in options})
