@@ -50,6 +50,58 @@ def test_csv(here: Run) -> None:
     assert (rows[1]["Loud"], rows[1]["Big"], rows[1]["Tags"]) == ("true", str(2**64 - 1), "")
 
 
+class TestOrderOfColumns:
+    """After SELECT the user says it; without, it is the class's own."""
+
+    QUERY = "SELECT Tags, name, Size, NAME FROM Cli_Thing"
+    COLUMNS = ("Tags", "Name", "Size")
+
+    def test_csv_and_table(self, here: Run) -> None:
+        rows = list(csv.reader(io.StringIO(here("query", "-f", "csv", self.QUERY).out, newline="")))
+        assert rows == [list(self.COLUMNS), ['["x", "y, z"]', "a", "7"], ["", 'b"\n', "3"]]
+        assert here("query", self.QUERY).out.splitlines()[0].split() == list(self.COLUMNS)
+        assert here("shell", stdin=self.QUERY).out.splitlines()[0].split() == list(self.COLUMNS)
+
+    @pytest.mark.usefixtures("here")
+    def test_parquet(self, repository: Path) -> None:
+        parquet = pytest.importorskip("pyarrow.parquet")
+        done = subprocess.run(
+            [sys.executable, "-m", "openwmi", "query", "-f", "parquet", "--repository", str(repository), self.QUERY],
+            capture_output=True, check=True,
+        )  # fmt: skip
+        assert parquet.read_table(io.BytesIO(done.stdout)).column_names == list(self.COLUMNS)
+
+    def test_many_are_blocks(self, here: Run) -> None:
+        names = [f"P{number}" for number in range(12)]
+        declared = " ".join(f"uint8 {name};" for name in names)
+        assert here("put", stdin=f"class Cli_Wide {{ [key] string Name; {declared} }};"
+                    'instance of Cli_Wide { Name = "w"; };').status == 0  # fmt: skip
+        shown = here("query", f"SELECT {', '.join(reversed(names))} FROM Cli_Wide").out.splitlines()
+        assert [line.split()[0] for line in shown] == names[::-1]
+
+    def test_all_that_there_are(self, here: Run) -> None:
+        assert here("query", "-f", "csv", QUERY).out.splitlines()[0].startswith("Name,Size,Big,")
+        assert here("query", "-f", "csv", "ASSOCIATORS OF {Cli_Thing='a'}").status == 0
+
+
+def test_a_datetime_looks_the_same_everywhere(here: Run) -> None:
+    """In a table and in a list; a day that never was is shown as what it is."""
+    values = ["20261121033727.000000+060", "00000003040506.000000:000", "20260230000000.000000+000"]
+    for number, value in enumerate(values):
+        assert here("put", "Cli_Thing", "--set", f"Name=w{number}", "--set", f"When={value}").status == 0
+    texts = ["2026-11-21 03:37:27+01:00", "3 days, 4:05:06", "20260230000000.000000+000"]
+    for number, text in enumerate(texts):
+        assert text in here("query", f"SELECT When FROM Cli_Thing WHERE Name = 'w{number}'").out
+        assert f"When  = {text}\n" in here("get", f"Cli_Thing='w{number}'").out
+
+
+@pytest.mark.parametrize("end", ["WITHIN 1 WHERE TargetInstance ISA 'Cli_Thing'", "WITHIN 2", "GROUP WITHIN 1"])
+def test_events_will_follow(here: Run, end: str) -> None:
+    done = here("query", f"SELECT * FROM __InstanceCreationEvent {end}")
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+    assert done.err.startswith("openwmi: events are not supported yet")
+
+
 def test_mof_can_be_compiled_again(here: Run, run: Run, tmp_path: Path) -> None:
     text = here("class", "show", "Cli_Part").out + here("class", "show", "Cli_Thing").out
     text += here("query", "-f", "mof", QUERY).out

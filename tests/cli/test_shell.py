@@ -15,10 +15,10 @@ from prompt_toolkit.output import DummyOutput
 
 from openwmi.cli.formats import Format
 from openwmi.cli.locations import classes_file, history_file
-from openwmi.cli.shell import _prompt, _Shell
+from openwmi.cli.shell import _Host, _prompt, _Shell
 from openwmi.client.sync import Session, connect
 from openwmi.errors import AccessDenied, ConfigurationError
-from tests.cli.support import Run
+from tests.cli.support import Done, Run
 
 LINES = """
 SELECT Name FROM Cli_Thing
@@ -35,6 +35,11 @@ SELECT Name FROM Nothing
 def session(repository: Path) -> Iterator[Session]:
     with connect(f"local:{repository}") as opened:
         yield opened
+
+
+def at_prompt(session: Session) -> _Shell:
+    """A shell on one host."""
+    return _Shell([_Host("here", session)], Format.TABLE)
 
 
 def typing(*lines: str | type[BaseException]) -> Callable[[], str]:
@@ -64,16 +69,84 @@ def test_lines_from_a_file(run: Run, repository: Path) -> None:
 
 
 def test_a_conversation(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
-    shell = _Shell(session, Format.TABLE)
+    shell = at_prompt(session)
     shell.converse(typing("show Nothing", KeyboardInterrupt, "use root", "", EOFError))
-    assert shell.session.scope == "root"
+    assert shell.scope == "root"
     assert "WBEM_E_NOT_FOUND" in capsys.readouterr().err
     shell.converse(typing("use root/cimv2", "quit"))
-    assert shell.session.scope == "root\\cimv2"
+    assert shell.scope == "root\\cimv2"
+
+
+@pytest.mark.parametrize("line", ["help", "?", "HELP"])
+def test_help(run: Run, repository: Path, line: str) -> None:
+    done = run("shell", "--repository", repository, stdin=f"{line}\nSELECT Number FROM Cli_Part")
+    assert (done.status, done.err) == (0, "")
+    said = {shown.split()[0] for shown in done.out.splitlines()}
+    assert said == {"SELECT", "show", "use", "help,", "exit,"}
+
+
+class TestSeveralHosts:
+    """Every line is done on all of them."""
+
+    @pytest.fixture
+    def hosts(self, run: Run, tmp_path: Path) -> list[str]:
+        urls = []
+        for name in ("one", "two"):
+            path = tmp_path / f"{name}.db"
+            mof = f'class Cli_Host {{ [key] string Name; }}; instance of Cli_Host {{ Name = "{name}"; }};'
+            assert run("put", "--repository", path, stdin=mof).status == 0
+            urls.append(f"local:{path}")
+        below = '#pragma namespace("root")\ninstance of __Namespace { Name = "only"; };'
+        assert run("put", "--host", urls[0], stdin=below).status == 0
+        return urls
+
+    def shell(self, run: Run, hosts: list[str], *lines: str) -> Done:
+        return run("shell", "--host", ",".join(hosts), "-f", "csv", stdin="\n".join(lines))
+
+    def test_rows_have_their_host(self, run: Run, hosts: list[str]) -> None:
+        done = self.shell(run, hosts, "SELECT Name FROM Cli_Host", "show Cli_Host")
+        assert (done.status, done.err) == (0, "")
+        for url, name in zip(hosts, ("one", "two"), strict=True):
+            assert f"{url},{name}" in done.out.splitlines()
+            assert f"// {url}" in done.out.splitlines()
+
+    def test_one_that_has_no_session(self, run: Run, hosts: list[str], tmp_path: Path) -> None:
+        """It is told of at once and after the rows of the others, which go on."""
+        missing = f"local:{tmp_path / 'no' / 'folder.db'}"
+        query = "SELECT Name FROM Cli_Host"
+        done = self.shell(run, [missing, *hosts], query, "use root/cimv2", query)
+        assert done.status == 1
+        assert done.out.splitlines().count(f"{hosts[1]},two") == 2
+        told = [line for line in done.err.splitlines() if line.startswith("openwmi: ")]
+        assert told == ["openwmi: 1 of 3 hosts failed"] * 3
+        assert done.err.count(f"{missing}: openwmi: ") == 3
+
+    def test_one_that_fails(self, run: Run, hosts: list[str]) -> None:
+        done = self.shell(run, hosts, "SELECT Name FROM __NAMESPACE WHERE Name = 'only'", "SELECT", "show Cli_Host")
+        assert done.status == 1
+        assert "openwmi: 2 of 2 hosts failed" in done.err.splitlines()
+        assert done.out.count("class Cli_Host") == 2
+
+    def test_none_has_a_session(self, run: Run, tmp_path: Path) -> None:
+        done = self.shell(run, [f"local:{tmp_path}/no/{name}.db" for name in "ab"], "help")
+        assert (done.status, done.out) == (1, "")
+        assert done.err.splitlines()[-1] == "openwmi: 2 of 2 hosts failed"
+
+    def test_a_namespace_that_one_lacks(self, run: Run, hosts: list[str]) -> None:
+        """All stay where they are, so that one line is about one namespace."""
+        done = self.shell(run, hosts, "use root/only", "SELECT Name FROM Cli_Host")
+        assert done.status == 1
+        assert [line.split(":")[-1] for line in done.err.splitlines()][-1].strip() == "1 of 2 hosts failed"
+        assert len(done.out.splitlines()) == 3
+
+    def test_the_prompt_says_how_many(self, session: Session) -> None:
+        hosts = [_Host("one", session), _Host("two", ConfigurationError("not there"))]
+        assert _Shell(hosts, Format.TABLE).prompt == "root\\cimv2 on 2 hosts> "
+        assert at_prompt(session).prompt == "root\\cimv2> "
 
 
 def test_words_are_those_of_the_namespace(session: Session) -> None:
-    shell = _Shell(session, Format.TABLE)
+    shell = at_prompt(session)
     assert {"SELECT", "Cli_Thing", "use"} <= set(shell.words())
     shell.converse(typing("use root", "exit"))
     assert "Cli_Thing" not in shell.words()
@@ -88,7 +161,7 @@ def test_words_without_an_answer(session: Session, monkeypatch: pytest.MonkeyPat
         raise AccessDenied
 
     monkeypatch.setattr(session, "enumerate_classes", refuse)
-    shell = _Shell(session, Format.TABLE)
+    shell = at_prompt(session)
     assert "SELECT" in shell.words()
     assert shell.words() == shell.words()
     assert len(asked) == 1
@@ -97,14 +170,14 @@ def test_words_without_an_answer(session: Session, monkeypatch: pytest.MonkeyPat
 def test_the_prompt(session: Session) -> None:
     with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
         keys.send_text("SELECT 1\n")
-        assert _prompt(_Shell(session, Format.TABLE))() == "SELECT 1"
+        assert _prompt(at_prompt(session))() == "SELECT 1"
     assert "SELECT 1" in history_file().read_text()
 
 
 def test_without_prompt_toolkit(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prompt_toolkit", None)
     with pytest.raises(ConfigurationError, match=r"openwmi\[shell\]"):
-        _prompt(_Shell(session, Format.TABLE))
+        _prompt(at_prompt(session))
 
 
 @pytest.mark.parametrize(

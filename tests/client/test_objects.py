@@ -20,7 +20,7 @@ MOF = """
 class Inner { [key] uint8 Number; };
 class Sample {
     [key] string Name; string Note; uint64 Big; sint8 Small; boolean On; real64 Share; datetime Since; datetime Took;
-    datetime Vague; uint8 Raw[]; sint32 Many[]; string Path; Inner Child; Inner Children[];
+    datetime Vague; datetime Never; uint8 Raw[]; sint32 Many[]; string Path; Inner Child; Inner Children[];
     uint32 Do([in] uint32 Times, [out] string Said);
 };
 """
@@ -51,6 +51,7 @@ def sample(origin: Any = None, **values: Any) -> Instance:
         "Since": datetime(2026, 1, 31, 12, 30, 15, 250, tzinfo=UTC),
         "Took": timedelta(hours=1, seconds=2),
         "Vague": DateTime("202601********.******+000"),
+        "Never": DateTime("20260230120000.000000+000"),
         "Raw": b"\x00\xff",
         "Many": [1, -2],
         "Path": "a property",
@@ -73,6 +74,7 @@ def sample(origin: Any = None, **values: Any) -> Instance:
         ("Since", datetime(2026, 1, 31, 12, 30, 15, 250, tzinfo=UTC), datetime),
         ("Took", timedelta(hours=1, seconds=2), timedelta),
         ("Vague", DateTime("202601********.******+000"), DateTime),
+        ("Never", DateTime("20260230120000.000000+000"), DateTime),
         ("Raw", b"\x00\xff", bytes),
         ("Many", (1, -2), tuple),
     ],

@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final
@@ -51,9 +51,15 @@ FormatOption = Annotated[
 ]
 
 
-def writer_of(form: Format, *, as_json: bool = False) -> Callable[[Iterable[Found]], None]:
-    """What writes objects to stdout in a form; `as_json` is the option ``--json``, which is short for one."""
-    return _WRITERS[Format.JSON if as_json else form]
+def writer_of(form: Format, *, as_json: bool = False, columns: Sequence[str] = ()) -> Callable[[Iterable[Found]], None]:
+    """What writes objects to stdout in a form; `as_json` is the option ``--json``, which is short for one.
+
+    Where the form has columns, those named stand first, in that order.
+    """
+    wanted = Format.JSON if as_json else form
+    if wanted in _IN_COLUMNS:
+        return lambda found: _IN_COLUMNS[wanted](found, columns)
+    return _WRITERS[wanted]
 
 
 def _write_mof(found: Iterable[Found]) -> None:
@@ -65,10 +71,10 @@ def _write_mof(found: Iterable[Found]) -> None:
         sys.stdout.write(write_mof(obj))
 
 
-def _write_csv(found: Iterable[Found]) -> None:
+def _write_csv(found: Iterable[Found], first: Sequence[str]) -> None:
     """RFC 4180, with the names first; NULL is an empty field, and an array or an embedded object is JSON."""
     every = _instances(found)
-    columns = columns_of(every)
+    columns = columns_of(every, first)
     if columns:
         writer = csv.writer(sys.stdout, lineterminator="\r\n")
         writer.writerow(columns)
@@ -90,14 +96,14 @@ def _cell(value: Any) -> str | None:
     return plain if isinstance(plain, str) else json.dumps(plain)
 
 
-def _write_parquet(found: Iterable[Found]) -> None:
+def _write_parquet(found: Iterable[Found], first: Sequence[str]) -> None:
     if sys.stdout.isatty():
         raise ConfigurationError("Parquet is nothing for a terminal: write it to a file with > FILE")
     from openwmi.client.tables import table
 
     every = _instances(found)
     made = table(obj for _, obj in every)
-    columns = columns_of(every)
+    columns = columns_of(every, first)
     if HOST in columns:
         made = made.append_column(HOST, [[host for host, _ in every]])
     import pyarrow.parquet  # `table` has said what to do where it is missing
@@ -109,10 +115,12 @@ def _write_parquet(found: Iterable[Found]) -> None:
 
 
 _WRITERS: Final[dict[Format, Callable[[Iterable[Found]], None]]] = {
-    Format.TABLE: write_objects,
     Format.JSON: write_objects_as_json,
     Format.JSONL: write_objects_as_lines,
-    Format.CSV: _write_csv,
     Format.MOF: _write_mof,
+}
+_IN_COLUMNS: Final[dict[Format, Callable[[Iterable[Found], Sequence[str]], None]]] = {
+    Format.TABLE: write_objects,
+    Format.CSV: _write_csv,
     Format.PARQUET: _write_parquet,
 }

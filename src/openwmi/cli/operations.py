@@ -28,12 +28,12 @@ from openwmi.cli.output import (
     write_object,
     write_values,
 )
+from openwmi.cli.queries import columns_named, selected
 from openwmi.cli.target import Json, Where, checked, placed
 from openwmi.cli.values import Given, parse_given, read_json, values_for
 from openwmi.client.callbacks import Callbacks
 from openwmi.client.options import OperationOptions
 from openwmi.client.sync import Session
-from openwmi.errors import InvalidQuery
 
 __all__ = ["delete", "get", "invoke", "put", "query"]
 
@@ -70,22 +70,15 @@ def query(
 ) -> None:
     """Show what a query selects."""
 
-    def work(session: Session) -> Iterator[Instance]:
-        if check:
-            session.check_query(text)
-            return
-        try:
-            with session.query(text) as found:
-                yield from found
-        except InvalidQuery:
-            # What a server refuses can often be shown in the text, which the code alone cannot.
-            session.check_query(text)
-            raise
+    def checked_only(session: Session) -> tuple[()]:
+        session.check_query(text)
+        return ()
 
     if check:
-        everywhere(where, work)
+        everywhere(where, checked_only)
     else:
-        everywhere(where, work, writer_of(output_format, as_json=json))
+        write_found = writer_of(output_format, as_json=json, columns=columns_named(text))
+        everywhere(where, lambda session: selected(session, text), write_found)
 
 
 @placed

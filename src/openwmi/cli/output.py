@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from openwmi.causes import Cause
-from openwmi.cim import CimObject, Class, Instance
+from openwmi.cim import CimObject, Class, Instance, fold
 from openwmi.cim.json import class_to_json, instance_to_json, to_jsonable
 from openwmi.errors import printable
 from openwmi.mof import write_mof
@@ -112,12 +112,12 @@ def with_host(host: str | None, data: Mapping[str, Any]) -> dict[str, Any]:
 # -- text
 
 
-def write_object(found: CimObject) -> None:
-    """One object: a class as MOF, an instance property by property."""
+def write_object(found: CimObject, first: Sequence[str] = ()) -> None:
+    """One object: a class as MOF, an instance property by property, those named in `first` before the others."""
     if isinstance(found, Class):
         sys.stdout.write(write_mof(found))
     else:
-        write_values(dict(found.items()))
+        write_values({name: found[name] for name in columns_of([(None, found)], first)})
 
 
 def write_values(values: Mapping[str, Any]) -> None:
@@ -127,13 +127,16 @@ def write_values(values: Mapping[str, Any]) -> None:
         write(f"{name:<{width}} = {'NULL' if value is None else clean(value)}")
 
 
-def write_objects(found: Iterable[Found]) -> None:
-    """The result of a query: a table, or blocks where there are many properties, or the names of classes."""
+def write_objects(found: Iterable[Found], first: Sequence[str] = ()) -> None:
+    """The result of a query: a table, or blocks where there are many properties, or the names of classes.
+
+    The properties named in `first` stand first.
+    """
     rest = iter(found)
-    first = list(itertools.islice(rest, _PAGE))
-    columns = columns_of(first)
-    every = itertools.chain(first, rest)
-    if not all(isinstance(obj, Instance) for _, obj in first):
+    page = list(itertools.islice(rest, _PAGE))
+    columns = columns_of(page, first)
+    every = itertools.chain(page, rest)
+    if not all(isinstance(obj, Instance) for _, obj in page):
         for host, obj in every:
             name = obj.name if isinstance(obj, Class) else obj.relative_path or obj.class_name
             write(str(name) if host is None else f"{host}: {name}")
@@ -143,22 +146,26 @@ def write_objects(found: Iterable[Found]) -> None:
                 write("")
             if host is not None:
                 write(f"# {host}")
-            write_object(obj)
-    elif first:
+            write_object(obj, first)
+    elif page:
         write_table(columns, (row_of(one, columns) for one in every))
 
 
-def columns_of(found: Sequence[Found]) -> list[str]:
+def columns_of(found: Sequence[Found], first: Sequence[str] = ()) -> list[str]:
     """The names of all properties, first `HOST` if there are several: the same ones in whatever order the objects came.
 
-    A class's properties stand in its own order, and the classes in that of their names.
+    Those named in `first` stand first. A class's other properties stand in its own order, and the classes in that of
+    their names.
     """
     by_class: dict[str, dict[str, None]] = {}
     for _, obj in found:
         if isinstance(obj, Instance):
             by_class.setdefault(obj.class_name, {}).update(dict.fromkeys(obj))
     names = dict.fromkeys(itertools.chain.from_iterable(by_class[name] for name in sorted(by_class)))
-    return [*([HOST] if any(host is not None for host, _ in found) else ()), *names]
+    places = {name: place for place, name in enumerate(dict.fromkeys(map(fold, first)))}
+    # The others keep their order: the sort is stable.
+    ordered = sorted(names, key=lambda name: places.get(fold(name), len(places)))
+    return [*([HOST] if any(host is not None for host, _ in found) else ()), *ordered]
 
 
 def row_of(found: Found, columns: Sequence[str]) -> list[Any]:

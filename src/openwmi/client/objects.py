@@ -5,9 +5,9 @@
         process.Terminate(Reason=0)
 
 Names are looked up without regard to case. Numbers are `int`s that know their CIM type (`Uint32`, ...), datetimes are
-`datetime` and `timedelta` (a `DateTime` where asterisks stand for unknown digits), arrays are tuples, those of uint8
-`bytes`, and embedded objects are instances like these. What an instance says of itself has a lower-case name of its own
-(`path`, `cls`): a property of the same spelling is reached as an item.
+`datetime` and `timedelta` (a `DateTime` where asterisks stand for unknown digits, and for a day that never was), arrays
+are tuples, those of uint8 `bytes`, and embedded objects are instances like these. What an instance says of itself has
+a lower-case name of its own (`path`, `cls`): a property of the same spelling is reached as an item.
 """
 
 from __future__ import annotations
@@ -67,9 +67,10 @@ def python_value(value: Any, type_: CimType, origin: Invoker | None = None) -> A
     if type_ in _INTEGERS and isinstance(value, int):
         return _INTEGERS[type_](value)
     if isinstance(value, DateTime):
-        if value.has_wildcards:
+        try:
+            return value.to_timedelta() if value.is_interval else value.to_datetime()
+        except ValueError:
             return value
-        return value.to_timedelta() if value.is_interval else value.to_datetime()
     if isinstance(value, CimInstance):
         return Instance.bound(value, origin)
     return value

@@ -136,7 +136,9 @@ class AsyncSession:
 
     async def subscribe(self, query: str) -> AsyncOperation[Instance]:
         """Events are not there yet: WBEM_E_NOT_SUPPORTED."""
-        raise WbemError.of(WbemStatus.WBEM_E_NOT_SUPPORTED, "subscribing to events is not there yet")
+        raise WbemError.of(
+            WbemStatus.WBEM_E_NOT_SUPPORTED, "events are not supported yet, and this query subscribes to them"
+        )
 
     async def compile_mof(
         self, text: str, *, file: str = "<mof>", include: IncludeReader | None = None, keep: bool = True
