@@ -31,9 +31,11 @@ def sddl(security: Any, **more: Any) -> str:
 def test_showing(security: Any) -> None:
     assert sddl(security) == DEFAULT
     rows = json.loads(security("show", "--json"))
-    assert rows[0] == {"who": "S-1-5-32-544", "kind": "allow", "rights": "all", "reach": "below"}
+    assert rows[0] == {
+        "who": "S-1-5-32-544", "name": "BUILTIN\\Administrators", "kind": "allow", "rights": "all", "reach": "below"
+    }  # fmt: skip
     assert rows[3]["rights"] == "enable method-execute write-provider"
-    assert security("show").splitlines()[0].split() == ["Who", "Kind", "Rights", "Reach"]
+    assert security("show").splitlines()[0].split() == ["Who", "Name", "Kind", "Rights", "Reach"]
 
 
 def test_granting_and_revoking(security: Any) -> None:
@@ -61,5 +63,9 @@ def test_an_account_by_its_name(run: Run, security: Any, tmp_path: Path) -> None
     accounts = tmp_path / "accounts.json"
     assert run("account", "add", "ada", "--accounts", accounts, "--password-stdin", stdin="secret word\n").status == 0
     security("grant", "ada", "all", "--accounts", accounts)
-    assert json.loads(security("show", "--json"))[-1]["rights"] == "all"
+    entry = json.loads(security("show", "--json", "--accounts", accounts))[-1]
+    assert (entry["name"], entry["rights"]) == ("ada", "all")
+    # Without that file it is a SID and no more; one that was named has to be there.
+    assert json.loads(security("show", "--json"))[-1]["name"] is None
+    assert "none.json" in security("show", "--accounts", tmp_path / "none.json", status=1)
     assert "no account" in security("grant", "nobody", "all", "--accounts", accounts, status=1)

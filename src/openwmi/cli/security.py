@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +18,7 @@ from openwmi.client.sync import Session
 from openwmi.errors import ConfigurationError, SyntaxProblem
 from openwmi.security.access import NAMESPACE_RIGHTS, AccessRight
 from openwmi.security.descriptor import Ace, AceFlag, AceType, Acl, SecurityDescriptor
-from openwmi.security.principals import Sid
+from openwmi.security.principals import WELL_KNOWN_NAMES, Sid
 from openwmi.security.sddl import format_sddl, parse_sddl
 
 __all__ = ["app"]
@@ -66,22 +66,27 @@ def _group() -> None:
 def show(
     where: Where,
     sddl: Annotated[bool, typer.Option("--sddl", help="Write the security descriptor as SDDL.")] = False,
+    accounts: AccountsFile = None,
     json: Json = False,
 ) -> None:
-    """Show the entries of a namespace's security descriptor."""
+    """Show the entries of a namespace's security descriptor.
+
+    Beside a SID stands the name of a group that Windows has everywhere, or of an account in the accounts file.
+    """
     with where.open() as session:
         descriptor = _read(session)
     if sddl:
         write(format_sddl(descriptor))
         return
     lists = (acl for acl in (descriptor.dacl, descriptor.sacl) if acl is not None)
-    rows = [(str(a.sid), _KINDS[AceType(a.type)], _rights(a), _reach(a)) for acl in lists for a in _known(acl)]
+    names = _names(accounts)
+    rows = [_row(ace, names) for acl in lists for ace in _known(acl)]
     if json:
-        write_json([dict(zip(("who", "kind", "rights", "reach"), row, strict=True)) for row in rows])
+        write_json([dict(zip(("who", "name", "kind", "rights", "reach"), row, strict=True)) for row in rows])
     elif descriptor.dacl is None:
         write("There is no list of rights: everybody may do everything.")
     elif rows:
-        write_table(("Who", "Kind", "Rights", "Reach"), rows)
+        write_table(("Who", "Name", "Kind", "Rights", "Reach"), rows)
 
 
 @app.command()
@@ -180,6 +185,24 @@ def _sid(who: str, accounts: Path | None) -> Sid:
     if account is None:
         raise ConfigurationError(f"{who} is no SID, no alias of one, and no account")
     return account.sid
+
+
+def _names(given: Path | None) -> dict[Sid, str]:
+    """The names that SIDs have. The user's own accounts file is only a help: that it cannot be read is no failure."""
+    from openwmi.security.accounts import Accounts
+
+    try:
+        accounts = Accounts.load(accounts_file(given)).list()
+    except ConfigurationError:
+        if given is not None:
+            raise
+        accounts = []
+    return {**WELL_KNOWN_NAMES, **{account.sid: account.name for account in accounts}}
+
+
+def _row(ace: Ace, names: Mapping[Sid, str]) -> tuple[str, str | None, str, str, str]:
+    name = None if ace.sid is None else names.get(ace.sid)
+    return str(ace.sid), name, _KINDS[AceType(ace.type)], _rights(ace), _reach(ace)
 
 
 def _known(acl: Acl) -> list[Ace]:

@@ -25,6 +25,7 @@ __all__ = [
     "NETWORK",
     "NETWORK_SERVICE",
     "USERS",
+    "WELL_KNOWN_NAMES",
     "Principal",
     "Sid",
 ]
@@ -122,6 +123,27 @@ LOCAL_SERVICE: Final = Sid(5, (19,))
 NETWORK_SERVICE: Final = Sid(5, (20,))
 ADMINISTRATORS: Final = Sid(5, (32, 544))
 USERS: Final = Sid(5, (32, 545))
+
+# What Windows calls them in English, and others that are met in the lists of rights of a namespace.
+WELL_KNOWN_NAMES: Final = {
+    EVERYONE: "Everyone",
+    CREATOR_OWNER: "CREATOR OWNER",
+    NETWORK: r"NT AUTHORITY\NETWORK",
+    Sid(5, (4,)): r"NT AUTHORITY\INTERACTIVE",
+    Sid(5, (6,)): r"NT AUTHORITY\SERVICE",
+    ANONYMOUS: r"NT AUTHORITY\ANONYMOUS LOGON",
+    AUTHENTICATED_USERS: r"NT AUTHORITY\Authenticated Users",
+    LOCAL_SYSTEM: r"NT AUTHORITY\SYSTEM",
+    LOCAL_SERVICE: r"NT AUTHORITY\LOCAL SERVICE",
+    NETWORK_SERVICE: r"NT AUTHORITY\NETWORK SERVICE",
+    ADMINISTRATORS: r"BUILTIN\Administrators",
+    USERS: r"BUILTIN\Users",
+    Sid(5, (32, 546)): r"BUILTIN\Guests",
+    Sid(5, (32, 551)): r"BUILTIN\Backup Operators",
+    Sid(5, (32, 558)): r"BUILTIN\Performance Monitor Users",
+    Sid(5, (32, 562)): r"BUILTIN\Distributed COM Users",
+    Sid(5, (32, 580)): r"BUILTIN\Remote Management Users",
+}
 
 
 @dataclass(frozen=True, slots=True)
