@@ -96,6 +96,28 @@ def test_what_cannot_be_had(settings: dict[str, Any], message: str) -> None:
         wmi.WMI(**settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "variables", "message"),
+    [
+        ({"computer": "x"}, {}, "x: no user: .*user=.*OPENWMI_USER"),
+        ({"computer": "dcom://x:1350"}, {"OPENWMI_PASSWORD": "y"}, "x: no user: .*user=.*OPENWMI_USER"),
+        ({"computer": "x", "user": "ada"}, {}, "no password for ada.*password=.*OPENWMI_PASSWORD"),
+        ({"computer": "dcom://ada@x"}, {}, "no password for ada"),
+        ({"moniker": "//x/root/cimv2"}, {"OPENWMI_USER": "bob"}, "no password for bob"),
+    ],
+)
+def test_a_log_on_that_is_not_given(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], variables: dict[str, str], message: str
+) -> None:
+    """What is missing, and by which argument or variable to give it."""
+    for name in ("OPENWMI_USER", "OPENWMI_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(wmi.x_wmi_authentication, match=message):
+        wmi.WMI(**settings)
+
+
 def test_the_domain_of_an_authority(computer: str) -> None:
     authority = "ntlmdomain:ACME"
     assert wmi.WMI(computer, user="ada", password=PASSWORD, authority=authority).handle().principal.name == r"ACME\ada"

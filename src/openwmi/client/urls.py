@@ -13,6 +13,7 @@ __all__ = ["Target", "parse_url"]
 
 _LATER: Final = {"wsman", "wsmans", "auto"}
 _DEFAULT_PORT: Final = 135
+_FORM: Final = "dcom://user@host:port/namespace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,17 @@ def parse_url(url: str) -> Target:
         return Target("local", path=url.removeprefix("local").removeprefix(":"))
     if "://" not in url:
         url = f"dcom://{url}"
+    # What the URL says is not quoted, and neither are the parser's messages: it may be the beginning of a password.
     try:
         parts = urlsplit(url)
-        port = parts.port or _DEFAULT_PORT
     except ValueError:
-        # What the parser says may quote the beginning of a password.
-        raise ConfigurationError("this is no URL: write dcom://user@host:port/namespace") from None
+        raise ConfigurationError(f"this is no URL: write {_FORM}") from None
+    try:
+        port = _DEFAULT_PORT if parts.port is None else parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ConfigurationError(f"the port in the URL is no number from 1 to 65535: write {_FORM}")
     if parts.scheme in _LATER:
         raise ConfigurationError(f"{parts.scheme}:// will follow with WS-Management: until then use dcom:// or local:")
     if parts.scheme != "dcom":

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import openwmi
 from openwmi.client.sync import Session
+from openwmi.client.urls import parse_url
 from openwmi.compat.wmi.errors import (
     com_error,
     signed_to_unsigned,
@@ -168,6 +169,9 @@ def _namespace(
     password = password or os.environ.get("OPENWMI_PASSWORD", "")
     url = "local:" if computer in _HERE else computer
     with translated():
+        target = parse_url(url)
+        if target.scheme != "local":
+            _check_log_on(target.host, user or target.user, password)
         session = openwmi.connect(
             url,
             user=user or None,
@@ -176,6 +180,16 @@ def _namespace(
             locales=[locale] if locale else (),
         )
     return _wmi_namespace(session)
+
+
+def _check_log_on(host: str, user: str, password: str) -> None:
+    """There is no current user here whom another machine knows: raises `x_wmi_authentication` if nobody is named."""
+    if not user:
+        raise x_wmi_authentication(
+            f"{host}: no user: give user= and password=, or set OPENWMI_USER and OPENWMI_PASSWORD"
+        )
+    if not password:
+        raise x_wmi_authentication(f"{host}: no password for {user}: give password=, or set OPENWMI_PASSWORD")
 
 
 def _with_domain(user: str, authority: str) -> str:
