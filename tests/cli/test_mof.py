@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from openwmi.repository import SqliteStore
 from tests.cli.conftest import PASSWORD, Serve
 from tests.cli.support import Run
 
@@ -52,6 +53,22 @@ def test_check_changes_nothing(run: Run, repository: Path, files: dict[str, Path
     done = run("mof", "check", *here, files["good"])
     assert done.status == 1
     assert f"{files['good']}:" in done.err
+
+
+@pytest.mark.parametrize("command", ["compile", "check"])
+def test_a_missing_file_is_said_first(run: Run, repository: Path, tmp_path: Path, command: str) -> None:
+    """Before a repository is opened, and before a password is asked for."""
+    missing = tmp_path / "none.mof"
+    with SqliteStore(repository):
+        for where in (("--repository", repository), ("--host", "dcom://ada@127.0.0.1:1")):
+            done = run("mof", command, *where, missing)
+            assert (done.status, done.out) == (1, "")
+            assert done.err.startswith(f"openwmi: {missing}: cannot be read")
+
+
+def test_check_without_a_repository(run: Run, repository: Path, files: dict[str, Path]) -> None:
+    with SqliteStore(repository):
+        assert run("mof", "check", "--repository", ":memory:", files["good"], files["uses"]).status == 0
 
 
 def test_check_against_a_server(

@@ -49,6 +49,13 @@ def test_list(installed: Path) -> None:
     assert "lamps\tacme_lamps:Lamps\tacme-lamps 1.2\n" in done.out
 
 
+def test_none_is_installed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openwmi.cli.provider.installed", list)
+    done = run("provider", "list")
+    assert (done.status, done.out) == (0, "")
+    assert done.err.startswith("No installed package has a provider")
+
+
 @pytest.mark.parametrize("isolated", [False, True])
 def test_serving_one(installed: Path, serve: Serve, run: Run, monkeypatch: pytest.MonkeyPatch, isolated: bool) -> None:
     served = serve("--provider", "lamps", *(["--isolate"] if isolated else []))

@@ -42,11 +42,15 @@ def test_backup_and_restore(run: Run, repository: Path, tmp_path: Path) -> None:
     refused = run("repository", "backup", "--repository", repository, backup)
     assert (refused.status, refused.err.count("\n")) == (1, 1)
     assert "is there already" in refused.err
+    assert "--overwrite" in refused.err
     assert run("repository", "backup", "--repository", repository, backup, "--overwrite").status == 0
     assert run("put", "--repository", repository, "Cli_Thing", "--set", "Name=x").status == 0
     assert run("repository", "restore", "--repository", repository, backup).status == 0
     assert run("get", "--repository", repository, 'Cli_Thing="x"').status == 1
     assert run("get", "--repository", repository, "Cli_Thing").status == 0
+    with SqliteStore(repository):  # that it is in use is not what is wrong first
+        missing = run("repository", "restore", "--repository", repository, tmp_path / "none.db")
+    assert (missing.status, missing.err) == (1, f"openwmi: there is no backup {tmp_path / 'none.db'}\n")
     repository.write_bytes(repository.read_bytes()[:3000])
     done = run("repository", "restore", "--repository", repository, backup)
     assert done.out == f"the damaged repository is now {repository}.damaged-1\n"

@@ -165,6 +165,15 @@ class TestRefusals:
         assert status == 1
         assert line == f"openwmi: {config}: limits: requests is 0, and must be above 0"
 
+    def test_a_folder_for_backups_that_is_not_there(self, tmp_path: Path) -> None:
+        config, folder = tmp_path / "openwmi.toml", tmp_path / "backups"
+        config.write_text('backups = "backups"\n')
+        options = ("--accounts", self.accounts(tmp_path), "--repository", ":memory:", "--rpc-port", 0)
+        for given in (("--config", config), ("--backups", folder)):
+            status, line = self.serve(*options, *given)
+            assert status == 1
+            assert line == f"openwmi: backups: {folder} is no folder: make it, or name another one"
+
     def test_a_keytab_that_is_not_there(self, tmp_path: Path) -> None:
         pytest.importorskip("gssapi")
         options = ("--accounts", self.accounts(tmp_path), "--repository", ":memory:", "--rpc-port", 0)

@@ -62,6 +62,9 @@ def test_everything(tmp_path: Path) -> None:
     assert settings.accounts == Path("/etc/openwmi/accounts.json")
     assert settings.activation_minimum is AuthenticationLevel.CONNECT
     assert settings.keytab == tmp_path / "host.keytab"
+    with pytest.raises(ConfigurationError, match=rf"backups: {tmp_path}/backups is no folder"):
+        settings.server(None, Accounts())
+    (tmp_path / "backups").mkdir()
     server = settings.model_copy(update={"keytab": None}).server(None, Accounts())
     assert server.manager.limits == Limits(requests=7, pause=60.0, provider_deadline=1.5)
     assert server.manager.backup.folder == tmp_path / "backups"

@@ -43,7 +43,7 @@ def compile_(
     Here, a mistake in any file changes nothing. On a server, objects are put one after another: if it refuses one,
     those before it are there.
     """
-    everywhere(where, lambda session: _compiled(session, files, keep=True), _report)
+    _compile(where, files, keep=True)
 
 
 @app.command()
@@ -54,16 +54,22 @@ def check(
 ) -> None:
     """Say what is wrong with MOF files, and change nothing.
 
-    The files are resolved against the classes of the repository, and of the files before them.
+    The files are resolved against the classes of the repository, and of the files before them; with
+    --repository :memory:, against openwmi's own.
     """
-    everywhere(where, lambda session: _compiled(session, files, keep=False), _report)
+    _compile(where, files, keep=False)
 
 
-def _compiled(session: Session, files: Iterable[Path], *, keep: bool) -> Iterator[tuple[str, int]]:
+def _compile(where: Where, files: Iterable[Path], *, keep: bool) -> None:
+    """The files are read first: that one is missing is said before anybody is asked for a password."""
     sources = [Source(str(path), read_mof(path)) for path in files]
-    counts = session.compile_sources(sources, include=read_include, keep=keep)
-    for source, count in zip(sources, counts, strict=True):
-        yield source.file, count
+
+    def work(session: Session) -> Iterator[tuple[str, int]]:
+        counts = session.compile_sources(sources, include=read_include, keep=keep)
+        for source, count in zip(sources, counts, strict=True):
+            yield source.file, count
+
+    everywhere(where, work, _report)
 
 
 def _report(found: Iterator[tuple[str | None, tuple[str, int]]]) -> None:

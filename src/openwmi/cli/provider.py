@@ -20,6 +20,9 @@ def _options() -> None:
 @app.command("list")
 def list_() -> None:
     """List the providers that `openwmi serve --provider NAME` can run: name, code, and the package they come with."""
-    for entry in installed():
+    found = installed()
+    if not found:
+        typer.echo("No installed package has a provider; those of openwmi itself run without being named.", err=True)
+    for entry in found:
         package = "" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
         typer.echo("\t".join(map(printable, (entry.name, entry.value, package))))

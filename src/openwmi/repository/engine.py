@@ -236,4 +236,6 @@ def _synchronise(path: Path) -> None:
 
 
 def _there_already(target: Path) -> ConfigurationError:
-    return ConfigurationError(f"{target} is there already: name another file, or say that it may be overwritten")
+    return ConfigurationError(
+        f"{target} is there already: name another file, or have it overwritten (overwrite=True, or --overwrite)"
+    )

@@ -42,6 +42,8 @@ def restore(path: Path, source: Path) -> Path | None:
 
     One that is too damaged to be opened is set aside, and the name it has now is returned.
     """
+    if not source.exists():
+        raise ConfigurationError(f"there is no backup {source}")
     try:
         store = SqliteStore(path) if _is_there(path) else None
     except RepositoryDamaged:

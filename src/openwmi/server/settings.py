@@ -129,6 +129,8 @@ class Settings(BaseModel):
         Whose the files are that the settings leave open is the caller's to say. Raises `ConfigurationError`.
         """
         providers = self._chosen_providers()
+        if self.backups is not None and not self.backups.is_dir():
+            raise ConfigurationError(f"backups: {self.backups} is no folder: make it, or name another one")
         return Server(
             MemoryStore() if repository is None else SqliteStore(repository),
             accounts,
