@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from openwmi.cli.fanout import HostsFailed, everywhere
+from openwmi.cli.fanout import HostsFailed, Task, at_once, everywhere
 from openwmi.cli.target import Where
 from openwmi.client.sync import Session
 from tests.cli.conftest import PASSWORD, Serve
@@ -107,6 +107,34 @@ def test_whoever_has_enough_ends_the_others(three: list[str]) -> None:
 
     with pytest.raises(BrokenPipeError):
         everywhere(Where(host=",".join(three[:2])), work, enough)
+
+
+def test_nobody_waits_for_a_silent_host_after_ctrl_c() -> None:
+    asked, answered, seen = threading.Event(), threading.Event(), threading.Event()
+
+    def silent() -> Iterator[int]:
+        try:
+            asked.set()
+            answered.wait()
+            yield 1
+        finally:
+            seen.set()
+
+    def talking() -> Iterator[int]:
+        asked.wait()
+        yield 2
+
+    def interrupted(found: Iterator[tuple[str | None, int]]) -> None:
+        assert next(found) == ("talking", 2)
+        raise KeyboardInterrupt
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            at_once([Task("silent", silent), Task("talking", talking)], 2, interrupted)
+        assert not seen.is_set()
+    finally:
+        answered.set()
+    seen.wait()  # what it holds is given back nevertheless
 
 
 def test_failures_are_all_told(three: list[str]) -> None:

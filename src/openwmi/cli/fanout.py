@@ -146,13 +146,15 @@ def _results(given: Sequence[Task[T]], parallel: int) -> Iterator[queue.Queue[_E
             problem = error
         report((task.host, None, problem))
 
-    with ThreadPoolExecutor(min(parallel, len(given)), "openwmi-host") as pool:
-        try:
-            for task in given:
-                pool.submit(visit, task)
-            yield events
-        finally:
-            left.set()
+    pool = ThreadPoolExecutor(min(parallel, len(given)), "openwmi-host")
+    try:
+        for task in given:
+            pool.submit(visit, task)
+        yield events
+    finally:
+        left.set()
+        # Whoever leaves early, as with Ctrl-C at the shell's prompt, does not wait for hosts that are silent.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
