@@ -211,7 +211,7 @@ class TestWhoIsCalled:
 
     async def test_a_sink_listens_to_nobody_but_who_may_serve(self) -> None:
         server = RunningServer(Path("/nowhere"), ME + 1)
-        assert [await server._caller(user) for user in (0, ME + 1)] == [Principal.local_system()] * 2
+        assert [await server._caller(user) for user in (0, ME, ME + 1)] == [Principal.local_system()] * 3
         assert await server._caller(ME + 2) is None
 
 

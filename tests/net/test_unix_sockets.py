@@ -128,11 +128,17 @@ def test_the_socket_beside_a_file(tmp_path: Path) -> None:
     link.symlink_to(file)
     assert socket_beside(file) == socket_beside(link) == tmp_path.resolve() / "r.db.sock"
     assert socket_beside(tmp_path / ("n" * 107)) is None
+    assert socket_beside(Path("a\0b")) is None
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    assert socket_beside(circle) in (None, tmp_path.resolve() / "circle.sock")  # which newer Pythons follow no further
 
 
 def test_a_system_without_such_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "SO_PEERCRED")
     assert socket_beside(tmp_path / "r.db") is None
+    with pytest.raises(ConfigurationError, match="does not say who is at the other end"):
+        SocketFile(tmp_path / "s")
 
 
 class TestSocketFile:
@@ -174,6 +180,13 @@ class TestSocketFile:
     def test_a_name_that_cannot_be_had(self, tmp_path: Path, name: str) -> None:
         with pytest.raises(ConfigurationError, match="cannot listen there"):
             SocketFile(tmp_path / name)
+
+
+def test_there_may_be_no_number_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = NumberedSocket()
+    monkeypatch.setattr("secrets.randbelow", lambda most: first.port - 1)
+    with first.socket, pytest.raises(ConfigurationError, match="in use"):
+        NumberedSocket()
 
 
 def test_numbered_sockets_have_different_numbers() -> None:

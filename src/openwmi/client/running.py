@@ -24,7 +24,7 @@ __all__ = ["RunningServer"]
 class RunningServer:
     """The server; its system tells it who comes, and the client's who listens there (`Destination`'s other kind).
 
-    `owner` is the number of the user whose file the repository is: that user or root may serve it, and nobody else.
+    `owner` is the number of the user whose file the repository is: that user, root and this process's own may serve it.
     """
 
     socket: Path
@@ -36,11 +36,9 @@ class RunningServer:
     def of(cls, repository: Path) -> RunningServer | None:
         """The server that has `repository` open, if there seems to be one."""
         found = socket_beside(repository)
-        if found is None or not found.exists():
-            return None
         try:
-            return cls(found, repository.stat().st_uid)
-        except FileNotFoundError:
+            return cls(found, repository.stat().st_uid) if found is not None and found.exists() else None
+        except OSError:  # the same will be said of the file
             return None
 
     @property
@@ -70,7 +68,7 @@ class RunningServer:
         return RpcTransport(None, connect_timeout=connect_timeout, connector=connector)
 
     def _may_serve(self, user: int) -> bool:
-        return user in (0, self.owner)
+        return user in (0, self.owner, os.geteuid())
 
     async def sink_host(self, address: str) -> DcomHost:
         """Where sinks live: at a socket of their own, for who may serve the repository."""

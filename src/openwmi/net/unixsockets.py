@@ -18,16 +18,24 @@ from openwmi.errors import ConfigurationError
 __all__ = ["NumberedSocket", "SocketFile", "numbered", "socket_beside"]
 
 _LONGEST: Final = 107  # octets of a path in sockaddr_un, before its zero
+_ATTEMPTS: Final = 100
 
 
 def socket_beside(file: Path) -> Path | None:
     """Where the server that has `file` open listens: ``repository.db.sock`` for ``repository.db``, links resolved.
 
-    None where there can be no such socket: on another system, and for a path that is too long for one.
+    None where there can be no such socket: on another system, and for a path that is none or is too long for one.
     """
-    found = file.resolve()
+    try:
+        found = file.resolve()
+    except (OSError, RuntimeError, ValueError):  # links that lead round in circles, a NUL: whoever opens it will say so
+        return None
     found = found.with_name(f"{found.name}.sock")
-    return found if hasattr(socket, "SO_PEERCRED") and len(os.fsencode(found)) <= _LONGEST else None
+    return found if _is_supported() and len(os.fsencode(found)) <= _LONGEST else None
+
+
+def _is_supported() -> bool:
+    return hasattr(socket, "SO_PEERCRED")
 
 
 def numbered(port: int) -> str:
@@ -43,16 +51,19 @@ class NumberedSocket:
 
     def __init__(self) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        while True:
+        problem: OSError | None = None
+        for _ in range(_ATTEMPTS):
             self.port = secrets.randbelow(0xFFFF) + 1
             try:
                 self.socket.bind(numbered(self.port))
             except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    continue
-                self.socket.close()
-                raise ConfigurationError(f"cannot have a socket for sinks: {error.strerror or error}") from None
-            return
+                problem = error
+                if error.errno != errno.EADDRINUSE:
+                    break
+            else:
+                return
+        self.socket.close()
+        raise ConfigurationError(f"cannot have a numbered Unix socket: {problem}") from None
 
 
 class SocketFile:
@@ -63,6 +74,8 @@ class SocketFile:
     """
 
     def __init__(self, path: Path) -> None:
+        if not _is_supported():
+            raise ConfigurationError(f"{path}: this system does not say who is at the other end of such a socket")
         self.path = path
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
