@@ -25,6 +25,11 @@ Every error that openwmi raises is an `openwmi.Error`. Its `stage` says how far 
 code, where there is one, and a server's own explanation, the `__ExtendedStatus`, is in `extended`.
 `openwmi diagnose URL` walks through the stages one by one and says where the way ends.
 
+When the time is up that you gave, or that a connection or an answer may take, the error is always a `DeadlineExceeded`,
+over DCOM and in this process alike: it says what was being done (`stage`), on which host, and after how many seconds.
+Its `status` is WSAETIMEDOUT where the other side did not answer, and WBEM_E_TIMED_OUT for an operation that was under
+way. WBEM_E_PROVIDER_TIMED_OUT is another thing: the server's own limit for a provider, as a `WbemError`.
+
 The sections are in the order of the stages. In each, what is likely behind an error comes with what to do about it.
 """
 

@@ -114,6 +114,9 @@ CAUSES: Final[dict[Key, tuple[Cause, ...]]] = {
     (Stage.LOGIN, HResult.WSAECONNREFUSED): (
         Cause("the server's second port is not reachable", "let its dynamic ports pass, or give it a fixed one"),
     ),
+    (Stage.LOGIN, WbemStatus.WBEM_E_TIMED_OUT): (
+        Cause("sessions of the pool stay open longer than others can wait", "close them sooner, or raise its limit"),
+    ),
     (Stage.LOGIN, None): (
         Cause(
             "a firewall or a NAT lets port 135 through and not the port on which the objects are",
@@ -142,8 +145,9 @@ CAUSES: Final[dict[Key, tuple[Cause, ...]]] = {
     (None, WbemStatus.WBEM_E_PROVIDER_NOT_CAPABLE): (
         Cause("the provider does not offer this operation", "see the class's qualifiers: openwmi class show"),
     ),
-    (None, WbemStatus.WBEM_E_PROVIDER_TIMED_OUT): (
+    (None, WbemStatus.WBEM_E_TIMED_OUT): (
         Cause("there is more work than time", "ask for less (properties, a WHERE), or give it more with --timeout"),
+        Cause("the server hangs, or a provider there", "see the server's log"),
     ),
     (None, WbemStatus.WBEM_E_QUOTA_VIOLATION): (
         Cause("the operation needs more memory, handles or results than one may have", "ask for less at a time"),
@@ -153,6 +157,12 @@ CAUSES: Final[dict[Key, tuple[Cause, ...]]] = {
     ),
     (None, HResult.RPC_S_SERVER_TOO_BUSY): (
         Cause("too much is under way on the server", "try again later, with fewer requests at a time"),
+    ),
+    (Stage.PROVIDER, WbemStatus.WBEM_E_PROVIDER_TIMED_OUT): (
+        Cause(
+            "the provider hangs, or has more to do than the server gives it time for",
+            "ask for less (properties, a WHERE), and see the server's log",
+        ),
     ),
     (Stage.PROVIDER, None): (
         Cause("the provider failed, or what it asks did", "see the server's log and the error object that it sent"),

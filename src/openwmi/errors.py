@@ -13,10 +13,10 @@
         ├── ProtocolError       well-formed bytes in the wrong place, a broken promise
         ├── RpcFault            the peer's own refusal, an RPC fault (status)
         ├── AuthenticationError the peer is not who it claims, or does not believe us
-        └── TransportError      the connection
-            ├── ConnectError        could not be made
-            ├── ConnectionLost      ended before the answer
-            └── DeadlineExceeded    the time was up
+        └── TransportError      the way to it
+            ├── ConnectError        no connection could be made
+            ├── ConnectionLost      the connection ended before the answer
+            └── DeadlineExceeded    the caller's time was up, wherever it went
 
 The two branches meet at one boundary each: a server turns `CallerError` into that layer's own answer (an
 HRESULT, later a SOAP fault), and `PeerError` into an RPC fault or the end of that one connection.
@@ -30,9 +30,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
-from openwmi.status import WbemStatus, describe, name_of
+from openwmi.status import HResult, WbemStatus, describe, name_of
 
 if TYPE_CHECKING:
     from openwmi.cim import Instance
@@ -106,7 +106,7 @@ _STAGE_TEXTS: Final = {
     Stage.NAMESPACE: "opening the namespace",
     Stage.CLASS: "looking the class up",
     Stage.PROVIDER: "having the provider answer",
-    Stage.CALL: "calling the server and waiting for its answer",
+    Stage.CALL: "waiting for the answer",
     Stage.PROTOCOL: "understanding what the server sent",
 }
 
@@ -199,6 +199,7 @@ _STAGES: Final[dict[int, Stage]] = {
     WbemStatus.WBEM_E_PROVIDER_LOAD_FAILURE: Stage.PROVIDER,
     WbemStatus.WBEM_E_PROVIDER_NOT_CAPABLE: Stage.PROVIDER,
     WbemStatus.WBEM_E_PROVIDER_NOT_FOUND: Stage.PROVIDER,
+    WbemStatus.WBEM_E_PROVIDER_TIMED_OUT: Stage.PROVIDER,
     WbemStatus.WBEM_E_INVALID_PROVIDER_REGISTRATION: Stage.PROVIDER,
 }
 
@@ -344,6 +345,7 @@ class TransportError(PeerError):
 
     def __init__(self, message: str, *, stage: Stage = Stage.CALL, status: int | None = None) -> None:
         super().__init__(message)
+        self.message = message
         self.stage = stage
         self.status = status
 
@@ -357,4 +359,29 @@ class ConnectionLost(TransportError):
 
 
 class DeadlineExceeded(TransportError):
-    """The operation's deadline passed."""
+    """The time was up that this side gives a connection, a call, or an operation as a whole; `stage` says what it did.
+
+    `status` is WSAETIMEDOUT where the other side did not answer, and WBEM_E_TIMED_OUT for an operation that was under
+    way and had not ended. Limits that a server sets are the server's errors: WBEM_E_PROVIDER_TIMED_OUT, say.
+    """
+
+    def __init__(self, message: str, *, stage: Stage = Stage.CALL, status: int | None = HResult.WSAETIMEDOUT) -> None:
+        super().__init__(message, stage=stage, status=status)
+
+    @classmethod
+    def after(
+        cls,
+        seconds: float | None,
+        where: object,
+        what: str,
+        *,
+        stage: Stage = Stage.CALL,
+        status: int | None = HResult.WSAETIMEDOUT,
+    ) -> Self:
+        """The error for `what`, such as "no session", at a host or an endpoint: `where`."""
+        time = "in time" if seconds is None else f"in {seconds:g} s"
+        return cls(f"{where}: {what} {time}", stage=stage, status=status)
+
+    def __str__(self) -> str:
+        # Not in the message: whoever is above may know the stage better (`mark`).
+        return self.message if self.stage is None else f"{self.message}; the time was up while {self.stage.text}"

@@ -11,7 +11,15 @@ import pytest
 from openwmi.cim import Class, Instance
 from openwmi.cim.operation import Operation, Outcome, Progress
 from openwmi.cim.operations import CallContext, EnumerateInstances
-from openwmi.errors import ConfigurationError, ConnectionLost, NotFound, OperationCancelled, WbemError
+from openwmi.errors import (
+    ConfigurationError,
+    ConnectionLost,
+    DeadlineExceeded,
+    NotFound,
+    OperationCancelled,
+    Stage,
+    WbemError,
+)
 from openwmi.status import WbemStatus
 
 
@@ -287,8 +295,12 @@ async def test_the_deadline() -> None:
 
     running = operation(producer, timeout=0)
     outcome = await running.wait()
-    assert outcome.status == WbemStatus.WBEM_E_PROVIDER_TIMED_OUT
-    assert "deadline" in outcome.detail
+    assert outcome.status == WbemStatus.WBEM_E_TIMED_OUT
+    assert isinstance(outcome.error, DeadlineExceeded)
+    assert outcome.error.stage is Stage.CALL
+    assert str(outcome.error) == (
+        "this process: CreateInstanceEnum did not end in 0 s; the time was up while waiting for the answer"
+    )
 
 
 @pytest.mark.parametrize("how", ["cancelled twice", "expired, then closed"])

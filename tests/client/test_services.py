@@ -198,7 +198,7 @@ async def test_an_enumerator_in_which_nothing_comes_in_time(
 
     async with await services.semisynchronous.create_instance_enum(STATIC) as enumerator:
         monkeypatch.setattr(enumerator._place, "next", next_)
-        with pytest.raises(DeadlineExceeded, match="no object came in time"):
+        with pytest.raises(DeadlineExceeded, match="Next gave no object in"):
             await enumerator.take(1)
         with pytest.raises(DeadlineExceeded):
             [one async for one in enumerator]

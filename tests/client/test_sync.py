@@ -239,7 +239,7 @@ def test_the_garbage_collector_waits_for_no_server(portals: Portals) -> None:
         await asyncio.to_thread(released.wait, 60)
         await close()
 
-    session._portal.at_end(slow)
+    session._portal.at_end(slow, "nowhere")
     ring: list[Any] = [session]
     ring.append(ring)
     del session, ring
@@ -257,7 +257,7 @@ def test_a_forgotten_session_that_cannot_give_everything_back(caplog: pytest.Log
     session = connect("local:")
     portal, close = session._portal, session._wrapped.close
     portal.run(close())
-    portal.at_end(fail)
+    portal.at_end(fail, "nowhere")
     del session, close
     gc.collect()
     portal.close()
@@ -276,7 +276,7 @@ async def last():
     await close()
     print("given back")
     {last}
-session._portal.at_end(last)
+session._portal.at_end(last, "nowhere")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False)
     assert (done.returncode, done.stdout) == (0, "given back\n")
@@ -333,7 +333,7 @@ def hanging() -> tuple[Portal, threading.Event, threading.Event]:
         begun.set()
         await asyncio.to_thread(released.wait, 60)
 
-    portal.at_end(hang)
+    portal.at_end(hang, "nowhere")
     return portal, begun, released
 
 
@@ -364,7 +364,7 @@ def test_a_cleanup_that_hangs_is_not_waited_for_without_limit(monkeypatch: pytes
     with monkeypatch.context() as patched:
         patched.setattr("openwmi.client.portal._PATIENCE", 0.0)
         patched.setattr("openwmi.client.portal._TURN", 0.01)
-        with pytest.raises(DeadlineExceeded, match="left to end by itself"):
+        with pytest.raises(DeadlineExceeded, match=r"nowhere: .* left to end by itself"):
             portal.close()
     assert begun.wait(30)
     released.set()
@@ -377,7 +377,7 @@ def test_a_close_that_fails_is_told(portals: Portals) -> None:
         raise ConnectError("gone")
 
     portal = Portal()
-    portal.at_end(fail)
+    portal.at_end(fail, "nowhere")
     with pytest.raises(ConnectError, match="gone"):
         portal.close()
     portal.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from openwmi import aio
-from openwmi.errors import DeadlineExceeded, Error, WbemError
+from openwmi.errors import DeadlineExceeded, Error
 from openwmi.status import HResult, WbemStatus
 from tests.wire import PASSWORD
 
@@ -18,10 +18,10 @@ GIVEN_BACK: Final = 23  # after so many all that is left is to give back, where 
 TIMEOUT: Final = 8.0
 CLOSING: Final = 5.0  # seconds that a session may take on top to give back what it holds
 
-# A call that is not answered, and an operation that has begun and does not end.
+# A peer that does not answer, and an operation that has begun and does not end.
 TIMED_OUT: Final = (
     (DeadlineExceeded, HResult.WSAETIMEDOUT),
-    (WbemError, WbemStatus.WBEM_E_PROVIDER_TIMED_OUT),
+    (DeadlineExceeded, WbemStatus.WBEM_E_TIMED_OUT),
 )
 
 

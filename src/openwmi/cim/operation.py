@@ -20,7 +20,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from openwmi.cim.instances import CimObject, Instance
 from openwmi.cim.notices import Hears, Message, Prompt, Question
 from openwmi.cim.operations import CallContext, Request
-from openwmi.errors import Error, PeerError, WbemError
+from openwmi.errors import DeadlineExceeded, Error, PeerError, WbemError
 from openwmi.status import WbemStatus, succeeded
 
 __all__ = ["Operation", "Outcome", "Progress", "Report", "undisturbed"]
@@ -62,9 +62,14 @@ class Outcome:
         return WbemError.of(self.status, self.detail, extended=self.extended)
 
     @classmethod
-    def of_error(cls, error: WbemError) -> Outcome:
-        """The outcome that an error makes."""
-        return cls(error.status, detail=error.detail, extended=error.extended)
+    def of_error(cls, error: Error) -> Outcome:
+        """The outcome that an error makes: with itself, and the status next to it, where it is no WMI status."""
+        if isinstance(error, WbemError):
+            return cls(error.status, detail=error.detail, extended=error.extended)
+        status = WbemStatus.WBEM_E_TRANSPORT_FAILURE if isinstance(error, PeerError) else WbemStatus.WBEM_E_FAILED
+        if isinstance(error, DeadlineExceeded):
+            status = WbemStatus.WBEM_E_TIMED_OUT
+        return cls(status, detail=str(error), error=error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,6 @@ class Progress:
 Report: TypeAlias = Progress | Message | Question
 """What a producer says beside its results."""
 
-EXPIRED: Final = Outcome(WbemStatus.WBEM_E_PROVIDER_TIMED_OUT, detail="the operation's deadline passed")
 CANCELLED: Final = Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail="the operation was cancelled")
 
 
@@ -141,17 +145,15 @@ class Operation:
         return self
 
     async def _run(self, producer: Callable[[Operation], Awaitable[str | None]]) -> None:
-        loop, timeout = asyncio.get_running_loop(), self.context.timeout
-        deadline = None if timeout is None else loop.call_later(timeout, self._expire)
+        if self.context.timeout is not None:
+            self.end_by(asyncio.get_running_loop().time() + self.context.timeout)
         try:
             text = await producer(self)
-        except WbemError as error:
-            self.fail(error)
+        except (WbemError, PeerError) as error:
+            self.finish(Outcome.of_error(error))
         except asyncio.CancelledError:
             self.finish(CANCELLED)
             raise
-        except PeerError as error:
-            self.finish(Outcome(WbemStatus.WBEM_E_TRANSPORT_FAILURE, detail=str(error), error=error))
         except Error as error:
             self.fail(WbemError(WbemStatus.WBEM_E_FAILED, str(error)))
         except Exception:
@@ -160,13 +162,20 @@ class Operation:
             self.fail(WbemError(WbemStatus.WBEM_E_UNEXPECTED, "an unexpected failure; the server's log has it"))
         else:
             self.finish(Outcome(text=text))
-        finally:
-            if deadline is not None:
-                deadline.cancel()
+
+    def end_by(self, when: float) -> None:
+        """Ends the operation with `DeadlineExceeded` at `when`, by the running loop's clock, if it has not ended then.
+
+        It has its context's `timeout` from its launch on; whoever waited for that, too, has an earlier end in mind.
+        """
+        alarm = asyncio.get_running_loop().call_at(when, self._expire)
+        self.on_finish(lambda _: alarm.cancel())
 
     def _expire(self) -> None:
         """Ends the operation at its deadline; what its producer does to clean up keeps nobody waiting."""
-        self.finish(EXPIRED)
+        asked, name = self.context, f"{self.request.METHOD} did not end"
+        late = DeadlineExceeded.after(asked.timeout, asked.peer, name, status=WbemStatus.WBEM_E_TIMED_OUT)
+        self.finish(Outcome.of_error(late))
         self._stop()
 
     def _stop(self) -> None:

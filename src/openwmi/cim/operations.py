@@ -99,8 +99,9 @@ class CallContext:
 
     `level` is the authentication level (MS-RPCE 2.2.1.1.8; 6, packet privacy, for a caller in this process), `remote`
     whether the caller needs WBEM_REMOTE_ENABLE, `flags` lFlags as they came, `values` the IWbemContext's (2.2.13), by
-    name as it was spelled, `timeout` the seconds that the whole operation may take, None for no limit, `page_size` how
-    many results a client fetches at a time, and `hears` what the caller takes beside results.
+    name as it was spelled, `peer` the other side (for a server its caller's address, for a client the host that it
+    asks), `timeout` the seconds that the whole operation may take, None for no limit, `page_size` how many results a
+    client fetches at a time, and `hears` what the caller takes beside results.
     """
 
     principal: Principal

@@ -96,7 +96,8 @@ class DcomConnection:
     ) -> AsyncSession:
         """A session in a namespace, which closes this connection; `timeout` is for each of its operations."""
         user = _User(self.destination.who)
-        context = CallContext(principal=user, remote=True, locales=locales, timeout=timeout)
+        host = self.destination.host
+        context = CallContext(principal=user, remote=True, locales=locales, peer=host, timeout=timeout)
         return AsyncSession(self, await self.connect(namespace, context), context, self.close)
 
     async def alive(self) -> tuple[ComVersion, DualStringArray]:
@@ -197,8 +198,7 @@ async def open_dcom(
     except TimeoutError as late:
         await connection.close()
         stage = stage_of(late) or Stage.CONNECT
-        message = f"{destination.host}: no session in {timeout:g} s; the time was up while {stage.text}"
-        raise DeadlineExceeded(message, stage=stage, status=HResult.WSAETIMEDOUT) from None
+        raise DeadlineExceeded.after(timeout, destination.host, "no session", stage=stage) from None
     except BaseException:
         await connection.close()
         raise

@@ -31,7 +31,6 @@ from openwmi.dcom.types import ComVersion
 from openwmi.errors import DeadlineExceeded, Error, InvalidNamespace, Stage, during, stage_of
 from openwmi.net.rpc import RpcTransport
 from openwmi.net.rpc.transport import connect_error
-from openwmi.status import HResult
 
 __all__ = ["Check", "Verdict", "diagnose"]
 
@@ -92,12 +91,12 @@ async def diagnose(
             way = _DcomWay(Destination.of(target, **options), wanted, looked_at, timeout, stack)
         failed = False
         for stage, step in way.steps():
-            check = Check(stage, Verdict.SKIPPED) if failed else await _checked(stage, step, timeout)
+            check = Check(stage, Verdict.SKIPPED) if failed else await _checked(way, stage, step, timeout)
             failed = check.verdict is not Verdict.OK
             yield check
 
 
-async def _checked(stage: Stage, step: _Step, timeout: float) -> Check:
+async def _checked(way: _Way, stage: Stage, step: _Step, timeout: float) -> Check:
     began = time.monotonic()
     error: Error
     try:
@@ -106,15 +105,16 @@ async def _checked(stage: Stage, step: _Step, timeout: float) -> Check:
                 detail = await step()
         return Check(stage, Verdict.OK, time.monotonic() - began, detail)
     except TimeoutError as late:
-        message = f"no answer in {timeout:g} s"
-        error = DeadlineExceeded(message, stage=stage_of(late) or stage, status=HResult.WSAETIMEDOUT)
+        error = DeadlineExceeded.after(timeout, way.where, "no answer", stage=stage_of(late) or stage)
     except Error as problem:
         error = problem
     return Check(stage, Verdict.FAILED, time.monotonic() - began, str(error), error)
 
 
 class _Way:
-    """The stages that every way ends with: the namespace, the class, and an instance of it."""
+    """The stages that every way ends with: the namespace, the class, and an instance of it. `where` it leads to."""
+
+    where = "this process"
 
     def __init__(self, namespace: str, class_name: str) -> None:
         self._namespace = namespace
@@ -176,6 +176,7 @@ class _DcomWay(_Way):
     ) -> None:
         super().__init__(namespace, class_name)
         self._destination = destination
+        self.where = destination.host
         self._endpoint = Endpoint(destination.host, destination.port)
         self._timeout = timeout
         self._connection = DcomConnection(destination, connect_timeout=timeout, call_timeout=timeout)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
 from openwmi.cim.operations import CallContext, Operations
 from openwmi.client.session import AsyncSession
-from openwmi.errors import ConnectError
+from openwmi.errors import ConnectError, DeadlineExceeded, Stage
 from openwmi.manager import ObjectManager
 from openwmi.manager.recovery import RecoveryList
 from openwmi.mof import IncludeReader, Source
 from openwmi.providers.host import HOST_PROVIDERS
 from openwmi.repository import MemoryStore, SqliteStore, Store
 from openwmi.security.principals import Principal
+from openwmi.status import WbemStatus
 
 __all__ = ["LocalSession", "open_local"]
 
@@ -40,7 +42,8 @@ async def open_local(
     A server on this machine that has the repository open is asked, as the user that the system tells it; `optimized` is
     for that one. Without one, the repository is opened in this process with this host's providers, and the caller acts
     as the machine itself, as whoever may read the file could. Raises `ConfigurationError` for a file that cannot be
-    used, and for a server what a server's session raises.
+    used, `DeadlineExceeded` after `timeout` seconds, once the file is closed again, and for a server what a server's
+    session raises.
     """
     if path in ("", ":memory:"):
         return await _open_here(MemoryStore(), None, namespace, locales, timeout)
@@ -74,11 +77,16 @@ async def _open_here(
     manager = ObjectManager(store, recovery=recovery)
     context = CallContext(principal=Principal.local_system(), locales=locales, timeout=timeout)
     try:
-        await manager.open()
-        for provider in HOST_PROVIDERS:
-            await manager.register(provider)
-        await manager.recover()
-        operations = await manager.connect(namespace, context)
+        async with asyncio.timeout(timeout):
+            await manager.open()
+            for provider in HOST_PROVIDERS:
+                await manager.register(provider)
+            await manager.recover()
+            operations = await manager.connect(namespace, context)
+    except TimeoutError:
+        await manager.close()
+        late, slow = WbemStatus.WBEM_E_TIMED_OUT, Stage.NAMESPACE
+        raise DeadlineExceeded.after(timeout, context.peer, "no session", stage=slow, status=late) from None
     except BaseException:
         await manager.close()
         raise

@@ -22,12 +22,13 @@ from typing import Any, Final, Generic, TypeVar
 
 from openwmi.cim import CimObject, Instance
 from openwmi.cim.notices import Message, Prompt, Question
-from openwmi.cim.operation import EXPIRED, Operation, Outcome, Progress
+from openwmi.cim.operation import Operation, Outcome, Progress
+from openwmi.cim.operations import CallContext
 from openwmi.client.callbacks import Callbacks, Result, Sink, Teller, Told, end_of, refuse_inside
-from openwmi.errors import CallerError
-from openwmi.status import WbemStatus
+from openwmi.errors import CallerError, DeadlineExceeded, Stage, stage_of
+from openwmi.status import HResult, WbemStatus
 
-__all__ = ["AsyncOperation", "CancelReason"]
+__all__ = ["AsyncOperation", "CancelReason", "not_started"]
 
 _log = logging.getLogger("openwmi.client")
 
@@ -69,9 +70,8 @@ class AsyncOperation(Generic[T]):
         self._told: asyncio.Task[None] | None = None
         loop = asyncio.get_running_loop()
         self._now = loop.time
-        self._alarm = None if expires is None else loop.call_at(expires, running.cancel, EXPIRED)
-        if self._alarm is not None:
-            running.on_finish(lambda _: self._alarm.cancel() if self._alarm else None)
+        if expires is not None:
+            running.end_by(expires)
         if callbacks is not None:
             self._told = loop.create_task(self._tell(Teller(self, callbacks)))
 
@@ -232,3 +232,12 @@ class AsyncOperation(Generic[T]):
             detail = f"its callback for {name} raised {type(error).__name__}: {error}"
             self._running.cancel(Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail=detail))
             return None
+
+
+def not_started(name: str, context: CallContext, late: TimeoutError) -> DeadlineExceeded:
+    """The error for a call of that name whose time was up before there was an operation."""
+    stage = stage_of(late)
+    # Without a stage it was the call itself, and not the way to the server.
+    status = WbemStatus.WBEM_E_TIMED_OUT if stage in (None, Stage.CALL) else HResult.WSAETIMEDOUT
+    what = f"{name} was not started"
+    return DeadlineExceeded.after(context.timeout, context.peer, what, stage=stage or Stage.CALL, status=status)

@@ -29,7 +29,8 @@ from openwmi.cim.operation import undisturbed
 from openwmi.client.reconnecting import ReconnectingNamespaces
 from openwmi.client.session import AsyncSession
 from openwmi.client.urls import Target, parse_url
-from openwmi.errors import CallerError, DeadlineExceeded, InvalidParameter
+from openwmi.errors import CallerError, DeadlineExceeded, InvalidParameter, Stage, stage_of
+from openwmi.status import WbemStatus
 
 __all__ = ["IDLE", "LIMIT", "AsyncPool"]
 
@@ -111,26 +112,31 @@ class AsyncPool:
         async def open_session(first: str) -> AsyncSession:
             return await original(**{**arguments, "locales": settings["locales"], "namespace": first})
 
-        await self._admit(host, target, settings["timeout"])
+        timeout, where = settings["timeout"], target.host or target.scheme
+        expires = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        await self._admit(host, where, timeout)
         slot = self._idle_slot(host, settings) or _Slot(host, settings, ReconnectingNamespaces(open_session))
         slot.lent = lent = slot.namespaces
         self._used.add(slot)
         try:
-            await self._make_room(host)
-            return await lent.session(namespace, functools.partial(self._give_back, slot, lent))
-        except BaseException:
+            async with asyncio.timeout_at(expires):
+                await self._make_room(host)
+                return await lent.session(namespace, functools.partial(self._give_back, slot, lent))
+        except BaseException as error:
             await self._give_back(slot, lent)
-            raise
+            if not isinstance(error, TimeoutError):
+                raise
+            stage = stage_of(error) or Stage.LOGIN
+            raise DeadlineExceeded.after(timeout, where, "no session", stage=stage) from None
 
-    async def _admit(self, host: _Host, target: Target, timeout: float | None) -> None:
+    async def _admit(self, host: _Host, where: str, timeout: float | None) -> None:
         """Waits until the host may have one more session. Raises `DeadlineExceeded`."""
         try:
             async with asyncio.timeout(timeout):
                 await host.free.acquire()
         except TimeoutError:
-            where = target.host or target.scheme
-            message = f"{where}: all {self._limit} log-ons of the pool were in use for {timeout:g} s"
-            raise DeadlineExceeded(message) from None
+            what, status = f"none of the pool's {self._limit} log-ons became free", WbemStatus.WBEM_E_TIMED_OUT
+            raise DeadlineExceeded.after(timeout, where, what, stage=Stage.LOGIN, status=status) from None
         if self._closed:
             host.free.release()
             raise CallerError("the pool is closed")

@@ -19,6 +19,7 @@ from concurrent.futures import CancelledError, Future, wait
 from typing import Any, Final, Generic, TypeVar
 
 from openwmi.errors import CallerError, DeadlineExceeded
+from openwmi.status import WbemStatus
 
 __all__ = ["Portal"]
 
@@ -75,6 +76,7 @@ class Portal:
         self._ready: Future[asyncio.AbstractEventLoop] = Future()
         self._stop: asyncio.Event | None = None
         self._cleanup: Callable[[], Awaitable[None]] | None = None
+        self._where = ""
         self._failure: BaseException | None = None
         self._abandoned = False
         # Not the thread's `is_alive`: Python 3.11 takes a thread for dead once Ctrl-C has interrupted a `join`.
@@ -120,9 +122,10 @@ class Portal:
             return "this runs in the session's own event loop, which a blocking call would stop"
         return "the session is closed" if self._over.is_set() else None
 
-    def at_end(self, cleanup: Callable[[], Awaitable[None]]) -> None:
-        """What the loop does last, whoever closes the portal."""
+    def at_end(self, cleanup: Callable[[], Awaitable[None]], where: str) -> None:
+        """What the loop does last, whoever closes the portal; `where` is for the error if it takes too long."""
         self._cleanup = cleanup
+        self._where = where
 
     def close(self) -> None:
         """Does what is to be done at the end, stops the loop and waits for the thread. A second time does nothing.
@@ -132,7 +135,8 @@ class Portal:
         self._end()
         if threading.current_thread() is not self._thread:
             if not self._ended():
-                raise DeadlineExceeded(f"the session did not end in {_PATIENCE:g} s, and is left to end by itself")
+                message = f"{self._where}: the session did not end in {_PATIENCE:g} s and is left to end by itself"
+                raise DeadlineExceeded(message, status=WbemStatus.WBEM_E_TIMED_OUT)
             failure, self._failure = self._failure, None
             if failure is not None:
                 raise failure

@@ -43,7 +43,7 @@ from openwmi.cim.operations import (
 from openwmi.cim.results import Enumerator, enumerator_of
 from openwmi.client.callbacks import Sink
 from openwmi.client.objects import bound
-from openwmi.client.operation import AsyncOperation
+from openwmi.client.operation import AsyncOperation, not_started
 from openwmi.client.options import OperationOptions, context_of
 from openwmi.errors import DeadlineExceeded, NotFound, WbemError
 from openwmi.status import WbemStatus
@@ -98,7 +98,7 @@ class AsyncServices:
             raise WbemError.of(WbemStatus.WBEM_E_NOT_SUPPORTED, "OpenNamespace has no asynchronous form")
         context = self._caller.context(mode, 0, None)
         opening = self._operations.open_namespace(path, context)
-        return AsyncServices(self._session, await _in_time(_expires(context), "OpenNamespace", opening))
+        return AsyncServices(self._session, await _in_time(context, "OpenNamespace", opening))
 
     @property
     def namespace(self) -> str:
@@ -130,12 +130,12 @@ class _Caller:
     ) -> AsyncOperation[Any]:
         """Makes the call of the context's mode; the running operation."""
         expires = _expires(context)
-        running = await _in_time(expires, request.METHOD, self._operations.start(request, context))
+        running = await _in_time(context, request.METHOD, self._operations.start(request, context))
         return self.watched(running, expires, conclude, sink)
 
     async def enumerate(self, request: Request, context: CallContext) -> AsyncEnumerator:
         """The same for a call that gives an enumerator."""
-        place = await _in_time(_expires(context), request.METHOD, self._place(request, context))
+        place = await _in_time(context, request.METHOD, self._place(request, context))
         return AsyncEnumerator(self, place, context)
 
     async def _place(self, request: Request, context: CallContext) -> _Place:
@@ -397,7 +397,8 @@ class AsyncEnumerator:
         """At least one and at most `maximum` objects; none at the end. `DeadlineExceeded` if they take too long."""
         found, status = await self.next(maximum, self._context.timeout)
         if not found and status == WbemStatus.WBEM_S_TIMEDOUT:
-            raise DeadlineExceeded("Next: no object came in time")
+            timeout, host, late = self._context.timeout, self._context.peer, WbemStatus.WBEM_E_TIMED_OUT
+            raise DeadlineExceeded.after(timeout, host, "Next gave no object", status=late)
         return found
 
     async def __aiter__(self) -> AsyncIterator[CimObject]:
@@ -421,12 +422,12 @@ def _expires(context: CallContext) -> float | None:
     return None if context.timeout is None else asyncio.get_running_loop().time() + context.timeout
 
 
-async def _in_time(expires: float | None, name: str, work: Coroutine[Any, Any, T]) -> T:
+async def _in_time(context: CallContext, name: str, work: Coroutine[Any, Any, T]) -> T:
     try:
-        async with asyncio.timeout_at(expires):
+        async with asyncio.timeout(context.timeout):
             return await work
-    except TimeoutError:
-        raise DeadlineExceeded(f"{name}: no answer in time") from None
+    except TimeoutError as late:
+        raise not_started(name, context, late) from None
 
 
 def _nothing(outcome: Outcome, found: CimObject | None) -> None:

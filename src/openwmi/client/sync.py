@@ -355,15 +355,20 @@ def _connecting(original: Callable[P, Coroutine[Any, Any, AsyncSession]]) -> Cal
     @functools.wraps(original)
     def connect(*arguments: P.args, **named: P.kwargs) -> Session:
         portal = Portal()
+
+        async def open_session() -> AsyncSession:
+            # In the loop, so that no Ctrl-C comes between the session and its end.
+            opened = await original(*arguments, **named)
+            portal.at_end(opened.close, opened.context.peer)
+            return opened
+
         try:
-            opened = portal.run(original(*arguments, **named))
+            session = Session(portal, portal.run(open_session()))
+            session._abandoned = weakref.finalize(session, portal.abandon)
         except BaseException:
             with contextlib.suppress(DeadlineExceeded):  # it must not hide why there is no session
                 portal.close()
             raise
-        portal.at_end(opened.close)
-        session = Session(portal, opened)
-        session._abandoned = weakref.finalize(session, portal.abandon)
         return session
 
     return connect
@@ -391,7 +396,7 @@ class Pool(Facade[AsyncPool]):
         """At most `limit` log-ons for each host; one that nobody has used for `idle` seconds is given back."""
         pool = AsyncPool(limit=limit, idle=idle)
         super().__init__(Portal(), pool)
-        self._portal.at_end(pool.close)
+        self._portal.at_end(pool.close, "the pool")
         self._abandoned = weakref.finalize(self, self._portal.abandon)
 
     def close(self) -> None:

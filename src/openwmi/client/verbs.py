@@ -33,20 +33,17 @@ from openwmi.cim.operations import (
 from openwmi.client.mapping import Mapped, class_name_of
 from openwmi.client.methods import MethodResult, prepared
 from openwmi.client.objects import Instance, bound
-from openwmi.client.operation import AsyncOperation
+from openwmi.client.operation import AsyncOperation, not_started
 from openwmi.client.options import OperationOptions, checked_namespace, context_of
 from openwmi.errors import (
-    DeadlineExceeded,
     Error,
     InvalidObjectPath,
     InvalidParameter,
     NotFound,
-    Stage,
     SyntaxProblem,
     WbemError,
-    stage_of,
 )
-from openwmi.status import HResult, WbemStatus
+from openwmi.status import WbemStatus
 from openwmi.wql import AssociatorsQuery, ReferencesQuery, WqlError, parse
 
 if TYPE_CHECKING:
@@ -320,9 +317,7 @@ class Verbs:
                 operations = await self._session.operations_in(where)
                 running = await operations.start(request, context)
         except TimeoutError as late:
-            message = f"{request.METHOD} was not started in {context.timeout:g} s"
-            expired = DeadlineExceeded(message, stage=stage_of(late) or Stage.CALL, status=HResult.WSAETIMEDOUT)
-            running = _refused(request, context, expired)
+            running = _refused(request, context, not_started(request.METHOD, context, late))
         except Error as error:
             running = _refused(request, context, error)
         return AsyncOperation(running, convert, conclude, expires=expires, callbacks=options.get("callbacks"))
@@ -344,10 +339,7 @@ def _refused(request: Request, context: CallContext, error: Error) -> Operation:
     What is refused at once by one server, or in one mode, comes later from another. Here it comes with the result.
     """
     operation = Operation(request, context)
-    if isinstance(error, WbemError):
-        operation.fail(error)
-    else:
-        operation.finish(Outcome(WbemStatus.WBEM_E_TRANSPORT_FAILURE, detail=str(error), error=error))
+    operation.finish(Outcome.of_error(error))
     return operation
 
 

@@ -292,13 +292,13 @@ class Connection:
         limits = self.limits
         running = [
             (self._partial_since, limits.transfer_timeout, Stage.CALL, "the rest of a PDU or of a call did not come"),
-            (self._stranger_since(), limits.unauthenticated_timeout, Stage.BIND, "nobody authenticated in time"),
-            (self._handshake_since(), limits.handshake_timeout, Stage.BIND, "the bind did not end in time"),
-            (self._idle_since(), limits.idle_timeout, Stage.CALL, "the connection was idle"),
-            (self._call_since(), limits.call_timeout, Stage.CALL, "the fragments of a call took too long"),
+            (self._stranger_since(), limits.unauthenticated_timeout, Stage.BIND, "nobody authenticated"),
+            (self._handshake_since(), limits.handshake_timeout, Stage.BIND, "the bind did not end"),
+            (self._idle_since(), limits.idle_timeout, Stage.CALL, "nothing was asked"),
+            (self._call_since(), limits.call_timeout, Stage.CALL, "not all fragments of a call came"),
         ]
         return [
-            (since + timeout, stage, message)
+            (since + timeout, stage, f"{message} in {timeout:g} s")
             for since, timeout, stage, message in running
             if since is not None and timeout is not None
         ]

@@ -176,7 +176,7 @@ class CallingConnection:
             message = f"{where}: the bind was not answered by RPC ({reason}); is this host's WMI on another port?"
             return ConnectError(message, stage=Stage.BIND)
         if isinstance(reason, TransportError):
-            return type(reason)(f"{where}: {reason}", stage=reason.stage or Stage.CALL, status=reason.status)
+            return type(reason)(f"{where}: {reason.message}", stage=reason.stage or Stage.CALL, status=reason.status)
         if isinstance(reason, AuthenticationError):
             return AuthenticationError(f"{where}: {reason}")
         return ProtocolError(f"{where}: {reason}")

@@ -94,8 +94,8 @@ class RpcTransport:
                 return await connection.call(presentation, opnum, stub, object_uuid, name)
         except TimeoutError as late:
             where = ", ".join(map(str, endpoints))
-            message = f"{name}: no answer from {where} in {timeout:g} s"
-            raise DeadlineExceeded(message, stage=stage_of(late) or Stage.CALL, status=HResult.WSAETIMEDOUT) from None
+            stage = stage_of(late) or Stage.CALL
+            raise DeadlineExceeded.after(timeout, where, f"{name} was not answered", stage=stage) from None
 
     @property
     def local_address(self) -> str | None:
@@ -104,20 +104,21 @@ class RpcTransport:
 
     async def _reach(self, endpoints: tuple[Endpoint, ...], syntax: SyntaxId) -> tuple[CallingConnection, int]:
         """A connection to the first endpoint that answers, with the interface bound."""
-        problems: list[ConnectError] = []
+        problems: list[ConnectError | DeadlineExceeded] = []
         for endpoint in sorted(endpoints, key=lambda e: e not in self._connections):
             try:
                 connection = await self._connection(endpoint, syntax)
                 return connection, await connection.presentation(syntax)
-            except ConnectError as error:
+            except (ConnectError, DeadlineExceeded) as error:
                 problems.append(error)
-        if len(problems) == 1:
-            raise problems[0]
-        message = "; ".join(map(str, problems)) or "there is no endpoint to connect to"
+        if not problems:
+            raise ConnectError("there is no endpoint to connect to", stage=Stage.CONNECT)
         # One that came further says more.
-        stages = [error.stage for error in problems if error.stage is not None]
-        status = next((error.status for error in problems if error.status is not None), None)
-        raise ConnectError(message, stage=max(stages, key=list(Stage).index, default=Stage.CONNECT), status=status)
+        furthest = max(problems, key=lambda error: list(Stage).index(error.stage or Stage.CONNECT))
+        if len(problems) == 1:
+            raise furthest
+        stage = furthest.stage or Stage.CONNECT
+        raise type(furthest)("; ".join(problem.message for problem in problems), stage=stage, status=furthest.status)
 
     async def _connection(self, endpoint: Endpoint, syntax: SyntaxId) -> CallingConnection:
         """The connection to an endpoint: of several calls that want a new one, the first opens it for all."""
@@ -162,9 +163,11 @@ class RpcTransport:
         try:
             async with asyncio.timeout(self._connect_timeout):
                 reader, writer = await self._connector(endpoint)
-        except TimeoutError:
-            message = f"{endpoint}: no connection in {self._connect_timeout:g} s"
-            raise ConnectError(message, stage=Stage.CONNECT, status=HResult.WSAETIMEDOUT) from None
+        except TimeoutError as error:
+            if error.errno is not None:  # the system's time was up, not ours
+                raise connect_error(endpoint, error) from error
+            late = self._connect_timeout
+            raise DeadlineExceeded.after(late, endpoint, "no connection", stage=Stage.CONNECT) from None
         except OSError as error:
             raise connect_error(endpoint, error) from error
         except UnicodeError as error:  # of IDNA: a label that is empty or too long
@@ -176,8 +179,8 @@ class RpcTransport:
                 await connection.bind(syntax, security, self._level)
         except TimeoutError:
             await connection.close()
-            message = f"{endpoint}: the bind was not answered in {self._connect_timeout:g} s"
-            raise ConnectError(message, stage=Stage.BIND, status=HResult.WSAETIMEDOUT) from None
+            late, what = self._connect_timeout, "the bind was not answered"
+            raise DeadlineExceeded.after(late, endpoint, what, stage=Stage.BIND) from None
         except BaseException:
             await connection.close()
             raise
