@@ -1,16 +1,18 @@
-"""The implementations of `openwmi.cim.operations` that the operation suite runs over. A new one is one line."""
+"""What the operation suite runs over: implementations of `openwmi.cim.operations`, and both APIs. One line each."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final, cast
 
 import pytest
 
+import openwmi
 from openwmi import aio
 from openwmi.cim.operations import CallContext
 from openwmi.client.session import AsyncSession
@@ -24,7 +26,10 @@ from openwmi.security.accounts import Accounts
 from openwmi.security.principals import Principal
 from openwmi.server import Server
 
+from .blocking import Awaited
+
 NAMESPACE = "root\\cimv2"
+PASSWORD: Final = "a password for the suite"
 
 STATIC_CLASSES = """
 class Suite_Thing { [key] string Name; uint32 Size = 7; string Note; uint64 Big; datetime When; sint16 Many[]; };
@@ -103,41 +108,61 @@ async def in_process(limits: Limits | None = None) -> AsyncIterator[AsyncSession
 
 
 @asynccontextmanager
-async def over_dcom(limits: Limits | None = None, *, smart_enum: bool = True) -> AsyncIterator[AsyncSession]:
+async def blocking_in_process() -> AsyncIterator[AsyncSession]:
+    session = await asyncio.to_thread(openwmi.connect, "local:")
+    async with Awaited(session) as awaited:
+        manager = session._wrapped._namespaces
+        assert isinstance(manager, ObjectManager)
+        session._portal.run(manager.register(Gauges))
+        session._portal.run(manager.compile_mof(STATIC_CLASSES, NAMESPACE, session._wrapped.context))
+        yield cast("AsyncSession", awaited)
+
+
+@asynccontextmanager
+async def a_server(limits: Limits | None = None, repository: Path | None = None) -> AsyncIterator[str]:
     accounts = Accounts()
-    accounts.add("suite", "a password for the suite", administrator=True)
-    server = Server(MemoryStore(), accounts, rpc_port=0, exporter_port=0, providers=[Gauges], limits=limits)
+    accounts.add("suite", PASSWORD, administrator=True)
+    server = Server(
+        MemoryStore() if repository is None else SqliteStore(repository),
+        accounts,
+        rpc_port=0,
+        exporter_port=0,
+        providers=[Gauges],
+        limits=limits,
+        socket_path=None if repository is None else socket_beside(repository),
+    )
     async with server:
         spools = server.manager.spools
         context = CallContext(principal=Principal.local_system())
         await server.manager.compile_mof(STATIC_CLASSES, NAMESPACE, context)
-        url = f"dcom://suite@127.0.0.1:{server.addresses.rpc_port}/root/cimv2"
-        async with await aio.connect(
-            url, password="a password for the suite", timeout=30, smart_enum=smart_enum
-        ) as session:
-            yield session
+        yield f"dcom://suite@127.0.0.1:{server.addresses.rpc_port}/root/cimv2"
     # Whatever the clients did, nothing waits for them any more.
     assert (spools.memory_used, spools.disk_used) == (0, 0)
+
+
+@asynccontextmanager
+async def over_dcom(limits: Limits | None = None, *, smart_enum: bool = True) -> AsyncIterator[AsyncSession]:
+    async with (
+        a_server(limits) as url,
+        await aio.connect(url, password=PASSWORD, timeout=30, smart_enum=smart_enum) as session,
+    ):
+        yield session
+
+
+@asynccontextmanager
+async def blocking_over_dcom() -> AsyncIterator[AsyncSession]:
+    async with a_server() as url:
+        session = await asyncio.to_thread(openwmi.connect, url, password=PASSWORD, timeout=30)
+        async with Awaited(session) as awaited:
+            yield cast("AsyncSession", awaited)
 
 
 @asynccontextmanager
 async def over_a_socket(limits: Limits | None = None) -> AsyncIterator[AsyncSession]:
     with TemporaryDirectory() as folder:
         repository = Path(folder) / "repository.db"
-        server = Server(
-            SqliteStore(repository),
-            Accounts(),
-            rpc_port=0,
-            exporter_port=0,
-            providers=[Gauges],
-            limits=limits,
-            socket_path=socket_beside(repository),
-        )
-        async with server:
-            context = CallContext(principal=Principal.local_system())
-            await server.manager.compile_mof(STATIC_CLASSES, NAMESPACE, context)
-            async with await aio.connect(f"local:{repository}", timeout=30) as session:
-                yield session
+        async with a_server(limits, repository), await aio.connect(f"local:{repository}", timeout=30) as session:
+            yield session
 
 
 IMPLEMENTATIONS: dict[str, Callable[..., AbstractAsyncContextManager[AsyncSession]]] = {
@@ -148,7 +173,14 @@ IMPLEMENTATIONS: dict[str, Callable[..., AbstractAsyncContextManager[AsyncSessio
 }
 
 
-@pytest.fixture(params=list(IMPLEMENTATIONS))
+BOTH_APIS: dict[str, Callable[..., AbstractAsyncContextManager[AsyncSession]]] = {
+    **IMPLEMENTATIONS,
+    "in process, synchronous": blocking_in_process,
+    "dcom, synchronous": blocking_over_dcom,
+}
+
+
+@pytest.fixture(params=list(BOTH_APIS))
 async def session(request: pytest.FixtureRequest) -> AsyncIterator[AsyncSession]:
-    async with IMPLEMENTATIONS[request.param]() as opened:
+    async with BOTH_APIS[request.param]() as opened:
         yield opened

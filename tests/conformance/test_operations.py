@@ -286,8 +286,9 @@ async def test_queries_that_fail(session: AsyncSession, query: str | None, statu
 
 
 async def test_a_thousand_results_stream(session: AsyncSession) -> None:
+    cls = await session.get_class("Suite_Thing")
     for number in range(1200):
-        await thing(session, f"{number:04d}", Size=number)
+        await session.put_instance(cls.new(Name=f"{number:04d}", Size=number))
     async with await session.start(EnumerateInstances("Suite_Thing")) as operation:
         sizes = [i["Size"] async for i in operation]  # type: ignore[index]
     assert sorted(sizes) == list(range(1200))

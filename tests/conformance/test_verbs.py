@@ -275,10 +275,10 @@ async def test_what_is_forbidden_inside_a_callback(session: AsyncSession) -> Non
     await things(session, "one")
     refused: list[str] = []
     running: list[AsyncOperation[Instance]] = []
-    ready = asyncio.Event()
+    ready = threading.Event()
 
     async def seen(result: Result[Instance]) -> None:
-        await ready.wait()
+        await asyncio.to_thread(ready.wait)
         (operation,) = running
         for forbidden in (operation.cancel, operation.close, operation.wait):
             try:
