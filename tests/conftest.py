@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import suppress
 from importlib import import_module
 from pkgutil import walk_packages
@@ -24,3 +25,6 @@ for _module in walk_packages(openwmi.__path__, "openwmi."):
     if not _module.name.endswith("__main__"):
         with suppress(ImportError):  # of an extra that is not installed
             import_module(_module.name)
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, which some of them press.
+signal.signal(signal.SIGINT, signal.default_int_handler)
