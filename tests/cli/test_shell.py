@@ -85,6 +85,12 @@ def test_help(run: Run, repository: Path, line: str) -> None:
     assert said == {"SELECT", "show", "use", "help,", "exit,"}
 
 
+def test_a_name_is_missing(run: Run, repository: Path) -> None:
+    done = run("shell", "--repository", repository, stdin="use\nshow  \n")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.splitlines() == [f"openwmi: {word}: a name follows it; see help" for word in ("use", "show")]
+
+
 class TestSeveralHosts:
     """Every line is done on all of them."""
 

@@ -175,6 +175,8 @@ class _Shell:
                 return False
             case "help" | "?":
                 write(_HELP)
+            case "use" | "show" if not rest.strip():
+                raise ConfigurationError(f"{word}: a name follows it; see help")
             case "use":
                 self._use(rest.strip())
             case "show":
