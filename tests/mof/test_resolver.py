@@ -416,7 +416,7 @@ def test_keys_and_associations_stay_what_they_are_in_subclasses() -> None:
             WbemStatus.WBEM_E_INVALID_DUPLICATE_PARAMETER,
         ),
         ("class A { A ref r = $X; };", 21, "no object here has the alias $X", WbemStatus.WBEMMOF_E_EXPECTED_ALIAS_NAME),
-        ("class A { A ref r; }; instance of A as $X { }; instance of A { r = $X; };", 68, "no path", None),
+        ("class A { A ref r; }; instance of A as $X { }; instance of A { r = $X; };", 35, "no path", None),
         (
             "class A { [key] A ref r; }; instance of A as $X { r = $X; };",
             55,
@@ -465,6 +465,76 @@ def test_what_inheritance_forbids_is_reported_at_the_class() -> None:
 def test_what_depends_on_a_mistake_is_not_reported_again() -> None:
     text = "class A : Missing {};\nclass B : A {};\ninstance of B {};\nclass C { uint8 x = 300; };"
     assert [(line, column) for line, column, _ in problems(text)] == [(1, 11), (4, 21)]
+
+
+MANY_MISTAKES = """
+class C : Missing
+{
+    uint8 a = 256; string a; boolean b = 3;
+    nothing m(); uint32 n([ID(0)] uint32 x, [ID(0)] uint32 y); void n();
+};
+class D { [key] string k; uint8 n; D e; };
+instance of D { k = "x"; n = -1; nosuch = 2; e = instance of D { n = 256; n = 1; k = {"x"}; }; };
+"""
+
+
+def test_every_mistake_of_a_declaration_is_reported() -> None:
+    assert [(line, message) for line, _, message in problems(MANY_MISTAKES)] == [
+        (2, "the superclass Missing is not in root\\test"),
+        (4, "C has two properties called a"),
+        (4, "a: 256 is outside uint8 (0 to 255)"),
+        (4, "b: 3 is not a value of boolean"),
+        (5, "C has two methods called n"),
+        (5, "nothing is no type, and no class in root\\test"),
+        (5, "n: two parameters have the ID 0"),
+        (8, "n: -1 is outside uint8 (0 to 255)"),
+        (8, "D has no property nosuch"),
+        (8, "D is given two values called n"),
+        (8, "n: 256 is outside uint8 (0 to 255)"),
+        (8, "k is no array"),
+    ]
+
+
+def test_of_one_declaration_too_no_more_mistakes_are_reported_than_one_reads() -> None:
+    text = "class A {\n" + "".join(f"uint8 p{i} = 256;\n" for i in range(5000)) + "};"
+    assert len(problems(text)) == 100
+
+
+def test_objects_may_refer_to_each_other_and_to_themselves() -> None:
+    text = """
+        class A { [key] string k; A ref to; A within; };
+        instance of A as $X { k = "x"; to = $Y; within = instance of A { to = $X; }; };
+        instance of A as $Y { k = "y"; to = $X; };
+    """
+    x, y = (o for o in objects(text) if isinstance(o, Instance))
+    assert (x["to"], x["within"]["to"], y["to"]) == ('A.k="y"', 'A.k="x"', 'A.k="x"')
+
+
+def test_a_mistake_beside_the_key_of_an_alias_does_not_hide_another() -> None:
+    text = (
+        "class A { [key] uint8 k; A ref r; uint8 n; };\n"
+        "instance of A { n = 300; r = $X; };\n"
+        "instance of A as $X { k = 3; n = 301; };"
+    )
+    assert [line for line, _, _ in problems(text)] == [2, 3]
+
+
+def test_paths_within_the_keys_of_paths_do_not_grow_without_end() -> None:
+    chain = "".join(f"instance of A as $a{i} {{ k = $a{i + 1}; }};\n" for i in range(60))
+    text = "class A { [key] A ref k; };\n" + chain + 'instance of A as $a60 { k = "x"; };'
+    ((line, _, message),) = problems(text)
+    assert message.endswith("stands for a path of more than 8,192 characters")
+    assert 2 < line < 60
+
+
+def test_long_chains_of_aliases_out_of_deeply_embedded_objects() -> None:
+    def embedded(i: int, depth: int) -> str:
+        inner = f"r = $a{i + 1};" if depth == 0 else f"e = {embedded(i, depth - 1)};"
+        return f"instance of A {{ {inner} }}"
+
+    chain = "".join(f'instance of A as $a{i} {{ k = "{i}"; e = {embedded(i, 25)}; }};' for i in range(60))
+    text = "class A { [key] string k; A e; A ref r; };" + chain + 'instance of A as $a60 { k = "x"; };'
+    assert len(objects(text)) == 62
 
 
 def test_aliases_reach_forward_and_into_other_namespaces() -> None:

@@ -9,10 +9,11 @@ sees the earlier ones as if they had been stored. It stores nothing. What is the
 
 from __future__ import annotations
 
+import functools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from openwmi.cim import (
     RETURN_VALUE,
@@ -43,6 +44,7 @@ from openwmi.mof.source import Position, Source
 from openwmi.mof.tree import (
     AliasUse,
     ArrayLiteral,
+    Assignment,
     ClassDeclaration,
     ElementDeclaration,
     InstanceDeclaration,
@@ -51,6 +53,7 @@ from openwmi.mof.tree import (
     MethodDeclaration,
     Pragma,
     QualifierDeclaration,
+    QualifierUse,
     TypeName,
     Value,
 )
@@ -61,6 +64,8 @@ from openwmi.status import WbemStatus
 __all__ = ["ClassSource", "Deletion", "MofItem", "compile_mof"]
 
 _MAX_ALIAS_CHAIN: Final = 64
+_MAX_PATH: Final = 8_192
+"""Characters of the path that an alias stands for, as many as Windows takes: each path in another's key is escaped."""
 
 
 class ClassSource(Protocol):
@@ -118,6 +123,9 @@ class _Dependent(Exception):
 
 
 _Aliased: TypeAlias = tuple[Unit, InstanceDeclaration | ClassDeclaration]
+D = TypeVar("D")
+M = TypeVar("M", ElementDeclaration, MethodDeclaration, Assignment)
+T = TypeVar("T")
 
 
 @dataclass
@@ -139,8 +147,11 @@ class _Resolver:
     locales: set[tuple[str, str]] = field(default_factory=set)
     # By (id of the file's source, name): an alias keeps its declaration, and so the source, alive.
     aliases: dict[tuple[int, str], _Aliased] = field(default_factory=dict)
-    resolved: dict[int, Instance] = field(default_factory=dict)
+    # What aliases stand for, by the id of its declaration; None for what has a mistake.
+    paths: dict[int, ObjectPath | None] = field(default_factory=dict)
     pending: list[int] = field(default_factory=list)
+    # How many parts of declarations could not be made.
+    failures: int = 0
 
     def resolve(self) -> list[MofItem]:
         while (unit := self.ahead.popleft() if self.ahead else self._read()) is not None:
@@ -169,8 +180,34 @@ class _Resolver:
     def _note(self, error: MofError) -> None:
         """Keeps the mistake, once: an alias may have led to it before its own declaration did."""
         place = error.where.source, error.position
-        if all((known.where.source, known.position) != place for known in self.errors):
+        known = ((each.where.source, each.position) for each in self.errors)
+        if len(self.errors) < MAX_ERRORS and place not in known:
             self.errors.append(error)
+
+    def _tried(self, make: Callable[[D, Context], T], declared: D, context: Context) -> T | None:
+        """What `make` gives; None after a mistake, which is noted, so that what stands beside it is looked at too."""
+        try:
+            return make(declared, context)
+        except MofError as error:
+            self._note(error)
+        except _Dependent:
+            pass
+        self.failures += 1
+        return None
+
+    def _members(self, make: Callable[[M, Context], T], declared: Sequence[M], context: Context, twice: str) -> list[T]:
+        """What `make` gives for each, as far as it can; none may have the name of an earlier one."""
+        names = {fold(member.name) for member in declared}
+        if len(names) < len(declared):
+            for member in declared:
+                if fold(member.name) in names:
+                    names.remove(fold(member.name))
+                    continue
+                self.failures += 1
+                where = context.source.at(member.offset)
+                self._note(MofError(f"{twice} called {member.name}", where, WbemStatus.WBEMMOF_E_DUPLICATE_PROPERTY))
+        made = [self._tried(make, member, context) for member in declared]
+        return [each for each in made if each is not None]
 
     def _collect_alias(self, unit: Unit) -> None:
         declaration = unit.declaration
@@ -276,25 +313,32 @@ class _Resolver:
     # Classes
 
     def _class(self, declared: ClassDeclaration, context: Context) -> Class:
-        parent = None
-        if declared.superclass is not None:
-            parent = self._find(
-                declared.superclass,
-                context,
-                declared.superclass_offset,
-                WbemStatus.WBEM_E_INVALID_SUPERCLASS,
-                "the superclass",
-            )
-        _refuse_twice(((p.name, p.offset) for p in declared.properties), context, f"{declared.name} has two properties")
-        _refuse_twice(((m.name, m.offset) for m in declared.methods), context, f"{declared.name} has two methods")
+        name, failures = declared.name, self.failures
+        qualifiers = self._tried(self._qualifiers, declared.qualifiers, context)
+        parent = self._tried(self._superclass, declared, context)
+        make_property = functools.partial(self._property, origin=name)
+        properties = self._members(make_property, declared.properties, context, f"{name} has two properties")
+        make_method = functools.partial(self._method, origin=name)
+        methods = self._members(make_method, declared.methods, context, f"{name} has two methods")
+        if qualifiers is None or self.failures > failures:
+            raise _Dependent
         bare = Class(
-            declared.name,
-            qualifiers=self.types.resolve(declared.qualifiers, context.source),
-            properties=NameMap([self._property(p, context, declared.name) for p in declared.properties]),
-            methods=NameMap([self._method(m, context, declared.name) for m in declared.methods]),
+            name,
+            qualifiers=qualifiers,
+            properties=NameMap(properties),
+            methods=NameMap(methods),
             namespace=context.namespace,
         )
         return _under(parent, bare, context, declared.offset)
+
+    def _superclass(self, declared: ClassDeclaration, context: Context) -> Class | None:
+        if declared.superclass is None:
+            return None
+        where, what = declared.superclass_offset, "the superclass"
+        return self._find(declared.superclass, context, where, WbemStatus.WBEM_E_INVALID_SUPERCLASS, what)
+
+    def _qualifiers(self, uses: Sequence[QualifierUse], context: Context) -> Qualifiers:
+        return self.types.resolve(uses, context.source)
 
     def _derived(self, declared: Class, superclass: str | None, context: Context, offset: int) -> Class:
         parent = None if superclass is None else self._known(superclass, context)
@@ -420,31 +464,35 @@ class _Resolver:
     # Instances
 
     def _instance(self, declared: InstanceDeclaration, context: Context) -> Instance:
-        if declared.alias is not None and id(declared) in self.resolved:
-            return self.resolved[id(declared)]
-        cls = self._find(declared.class_name, context, declared.offset, WbemStatus.WBEM_E_INVALID_CLASS, "the class")
+        failures = self.failures
+        cls = self._find_class_of(declared, context)
         instance = cls.new()
         instance.namespace = context.namespace
-        instance.qualifiers = self.types.resolve(declared.qualifiers, context.source)
-        _refuse_twice(((a.name, a.offset) for a in declared.assignments), context, f"{cls.name} is given two values")
-        for assignment in declared.assignments:
-            if assignment.name not in cls.properties:
-                raise MofError(
-                    f"{cls.name} has no property {assignment.name}",
-                    context.source.at(assignment.offset),
-                    WbemStatus.WBEM_E_NOT_FOUND,
-                )
-            prop = cls.properties[assignment.name]
-            index = instance.shape.index[fold(prop.name)]
-            instance.values[index] = self._value(
-                assignment.value, prop.type, prop.is_array, prop.class_name, prop.name, context
-            )
-            if assignment.qualifiers:
-                qualifiers = self.types.resolve(assignment.qualifiers, context.source)
-                instance.property_qualifiers[fold(prop.name)] = qualifiers
-        if declared.alias is not None:
-            self.resolved[id(declared)] = instance
+        instance.qualifiers = self._tried(self._qualifiers, declared.qualifiers, context) or NameMap()
+        assign = functools.partial(self._assign, instance)
+        self._members(assign, declared.assignments, context, f"{cls.name} is given two values")
+        if self.failures > failures:
+            raise _Dependent
         return instance
+
+    def _find_class_of(self, declared: InstanceDeclaration, context: Context) -> Class:
+        return self._find(declared.class_name, context, declared.offset, WbemStatus.WBEM_E_INVALID_CLASS, "the class")
+
+    def _assign(self, instance: Instance, assignment: Assignment, context: Context) -> None:
+        cls = instance.cls
+        if assignment.name not in cls.properties:
+            raise MofError(
+                f"{cls.name} has no property {assignment.name}",
+                context.source.at(assignment.offset),
+                WbemStatus.WBEM_E_NOT_FOUND,
+            )
+        prop = cls.properties[assignment.name]
+        index = instance.shape.index[fold(prop.name)]
+        instance.values[index] = self._value(
+            assignment.value, prop.type, prop.is_array, prop.class_name, prop.name, context
+        )
+        if assignment.qualifiers:
+            instance.property_qualifiers[fold(prop.name)] = self._qualifiers(assignment.qualifiers, context)
 
     # Values
 
@@ -500,9 +548,7 @@ class _Resolver:
         if found is None:
             raise MofError(f"no object here has the alias ${use.name}", where, WbemStatus.WBEMMOF_E_EXPECTED_ALIAS_NAME)
         unit, declaration = found
-        if isinstance(declaration, ClassDeclaration):
-            path: ObjectPath | None = ObjectPath(declaration.name)
-        else:
+        if id(declaration) not in self.paths:
             if id(declaration) in self.pending or len(self.pending) >= _MAX_ALIAS_CHAIN:
                 raise MofError(
                     f"${use.name} leads back to itself, or through more than {_MAX_ALIAS_CHAIN} other aliases",
@@ -511,18 +557,37 @@ class _Resolver:
                 )
             self.pending.append(id(declaration))
             try:
-                path = self._instance(declaration, unit.context).relative_path
+                self.paths[id(declaration)] = self._tried(self._path, declaration, unit.context)
             finally:
                 self.pending.pop()
+        path = self.paths[id(declaration)]
         if path is None:
-            raise MofError(
-                f"${use.name} stands for an object without a key, which has no path",
-                where,
-                WbemStatus.WBEM_E_INVALID_OBJECT_PATH,
-            )
+            raise _Dependent
         if fold(unit.context.namespace) != fold(context.namespace):
             path = path.at(unit.context.namespace, ".")
         return str(path)
+
+    def _path(self, declared: InstanceDeclaration | ClassDeclaration, context: Context) -> ObjectPath:
+        """The path of a declaration within its namespace. Its keys say it, so that objects may refer to each other."""
+        if isinstance(declared, ClassDeclaration):
+            return ObjectPath(declared.name)
+        instance = self._find_class_of(declared, context).new()
+        keys = {fold(key.name) for key in instance.cls.keys}
+        for assignment in declared.assignments:
+            if fold(assignment.name) in keys:
+                self._assign(instance, assignment, context)
+        path = instance.relative_path
+        if path is None:
+            problem = "an object without a key, which has no path"
+        elif len(str(path)) > _MAX_PATH:
+            problem = f"a path of more than {_MAX_PATH:,} characters"
+        else:
+            return path
+        raise MofError(
+            f"${declared.alias} stands for {problem}",
+            context.source.at(declared.offset),
+            WbemStatus.WBEM_E_INVALID_OBJECT_PATH,
+        )
 
 
 def _under(parent: Class | None, declared: Class, context: Context, offset: int) -> Class:
@@ -534,16 +599,6 @@ def _under(parent: Class | None, declared: Class, context: Context, offset: int)
 
 def _mismatch(problem: str, offset: int, context: Context) -> MofError:
     return MofError(problem, context.source.at(offset), WbemStatus.WBEMMOF_E_TYPE_MISMATCH)
-
-
-def _refuse_twice(names: Iterator[tuple[str, int]], context: Context, problem: str) -> None:
-    seen: set[str] = set()
-    for name, offset in names:
-        if fold(name) in seen:
-            raise MofError(
-                f"{problem} called {name}", context.source.at(offset), WbemStatus.WBEMMOF_E_DUPLICATE_PROPERTY
-            )
-        seen.add(fold(name))
 
 
 def _direction(qualifiers: Qualifiers) -> Direction:
