@@ -448,6 +448,8 @@ def test_no_activation_request_at_all(octets: bytes) -> None:
             row(CLSID_PROPS_OUT_INFO, PropsOutInfo, PropsOutInfo(iids=(IID,), results=None, interfaces=(b"x",))),
             SCM_OUT,
         ],
+        [row(CLSID_PROPS_OUT_INFO, PropsOutInfo, PropsOutInfo(iids=(), results=(), interfaces=())), SCM_OUT],
+        [row(CLSID_PROPS_OUT_INFO, PropsOutInfo, PropsOutInfo(iids=None, results=None, interfaces=None)), SCM_OUT],
     ],
 )
 def test_malformed_activation_replies(properties: list[tuple[UUID, bytes]]) -> None:

@@ -364,8 +364,8 @@ class ActivationReply:
         if reply is None or reply.bindings is None:
             raise DecodeError(f"{name}.ScmReplyInfoData.remoteReply", 0, "is NULL, or its bindings are")
         rows = (outcome.iids or (), outcome.results or (), outcome.interfaces or ())
-        if not len(rows[0]) == len(rows[1]) == len(rows[2]):
-            raise DecodeError(f"{name}.PropsOutInfo", 0, "an array is NULL while another is not")
+        if not rows[0] or not len(rows[0]) == len(rows[1]) == len(rows[2]):
+            raise DecodeError(f"{name}.PropsOutInfo", 0, "has no interfaces, or an array is NULL while another is not")
         return cls(
             oxid=reply.oxid,
             bindings=DualStringArray.of_data(reply.bindings, f"{name}.pdsaOxidBindings"),
