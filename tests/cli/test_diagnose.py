@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,18 +12,21 @@ import pytest
 from tests.cli.conftest import PASSWORD, Serve
 from tests.cli.support import Run
 
+PATIENT = ("--timeout", 100)  # for each stage, on however slow a machine
+
 
 @pytest.fixture
-def nowhere() -> str:
-    """A URL at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"dcom://ada@127.0.0.1:{server.getsockname()[1]}"
+def nowhere() -> Iterator[str]:
+    """A URL at which nobody listens, and nobody can: its port is taken."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"dcom://ada@127.0.0.1:{taken.getsockname()[1]}"
 
 
 def test_the_whole_way(serve: Serve, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     served = serve()
     monkeypatch.setenv("OPENWMI_PASSWORD", PASSWORD)
-    done = run("diagnose", served.url)
+    done = run("diagnose", *PATIENT, served.url)
     assert (done.status, done.err) == (0, "")
     words = [line.split() for line in done.out.splitlines()]
     assert [word[0] for word in words][:2] == ["resolve", "connect"]
@@ -33,12 +37,12 @@ def test_the_whole_way(serve: Serve, run: Run, monkeypatch: pytest.MonkeyPatch) 
 
 def test_where_it_ends_and_why(run: Run, nowhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENWMI_PASSWORD", "x")
-    done = run("diagnose", nowhere)
+    done = run("diagnose", *PATIENT, nowhere)
     assert done.status == 1
     lines = done.out.splitlines()
     assert "refused" in lines[1]
     assert lines[2].startswith("  No server runs on the host: ")
-    checks = json.loads(run("diagnose", "--json", nowhere).out)
+    checks = json.loads(run("diagnose", *PATIENT, "--json", nowhere).out)
     assert [check["verdict"] for check in checks[:3]] == ["ok", "failed", "skipped"]
     assert checks[1]["causes"][0].keys() == {"cause", "remedy"}
 
@@ -55,7 +59,7 @@ class TestSeveralHosts:
 
     def test_a_block_for_each(self, run: Run, hosts: Path, repository: Path, nowhere: str) -> None:
         address = nowhere.partition("@")[2]
-        done = run("diagnose", "--hosts", hosts, "--parallel", 1)
+        done = run("diagnose", *PATIENT, "--hosts", hosts, "--parallel", 1)
         assert done.status == 1
         first, second = (block.splitlines() for block in done.out.removeprefix("# ").split("\n# "))
         assert (first[0], second[0]) == (f"local:{repository}", address)
@@ -68,7 +72,7 @@ class TestSeveralHosts:
         assert count == "openwmi: 1 of 2 hosts failed"
 
     def test_as_json(self, run: Run, hosts: Path, repository: Path) -> None:
-        checks = json.loads(run("diagnose", "--hosts", hosts, "--json").out)
+        checks = json.loads(run("diagnose", *PATIENT, "--hosts", hosts, "--json").out)
         assert [check["stage"] for check in checks if check["__HOST"] == f"local:{repository}"] == [
             "namespace", "class", "provider"
         ]  # fmt: skip
@@ -76,14 +80,14 @@ class TestSeveralHosts:
 
     def test_all_are_well(self, run: Run, repository: Path, tmp_path: Path) -> None:
         """A URL as an argument is one more place."""
-        done = run("diagnose", f"local:{repository}", "--host", "local:", "--class", "__Provider")
+        done = run("diagnose", *PATIENT, f"local:{repository}", "--host", "local:", "--class", "__Provider")
         assert (done.status, done.err) == (0, "")
         assert [line for line in done.out.splitlines() if line.startswith("# ")].count(f"# local:{repository}") == 1
         assert done.out.count("no instance of __Provider") == 2
 
 
 def test_one_place_by_any_option(run: Run, repository: Path) -> None:
-    done = run("diagnose", "--repository", repository, "-n", "root")
+    done = run("diagnose", *PATIENT, "--repository", repository, "-n", "root")
     assert (done.status, done.err) == (0, "")
     assert [line.split()[0] for line in done.out.splitlines()] == ["namespace", "class", "provider"]
 

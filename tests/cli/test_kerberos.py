@@ -42,7 +42,7 @@ def test_a_profile(url: str, run: Run, tmp_path: Path) -> None:
 
 
 def test_diagnose(url: str, run: Run) -> None:
-    done = run("diagnose", "--json", "--kerberos", "--service-principal", kdc.SERVICE_HOST, url)
+    done = run("diagnose", "--timeout", 100, "--json", "--kerberos", "--service-principal", kdc.SERVICE_HOST, url)
     assert done.status == 0
     (check,) = (check for check in json.loads(done.out) if check["stage"] == "authentication")
     assert check["detail"] == "the current user, kerberos, privacy"

@@ -58,7 +58,7 @@ def test_without_a_host_the_running_server_is_asked(serve: Serve, run: Run, tmp_
     assert run("delete", *here, 'Cli_Thing="first"').status == 0
     refused = run("delete", *here, 'Cli_Thing="first"')
     assert (refused.status, "WBEM_E_NOT_FOUND" in refused.err) == (1, True)
-    assert run("diagnose", f"local:{served.repository}").status == 0
+    assert run("diagnose", "--timeout", 100, f"local:{served.repository}").status == 0
     served.stop()
     assert run("query", *here, "--format", "csv", "SELECT Name FROM Cli_Thing").status == 0
 
@@ -116,7 +116,7 @@ def test_settings_from_a_file(serve: Serve, tmp_path: Path, run: Run, monkeypatc
     monkeypatch.setenv("OPENWMI_PASSWORD", PASSWORD)
     assert run("repository", "backup", "--host", served.url, "x.bak").status == 0
     assert (tmp_path / "x.bak").exists()
-    told = run("diagnose", served.url).out
+    told = run("diagnose", "--timeout", 100, served.url).out
     assert "two.example" in told
     assert "one.example" not in told
 
