@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -16,7 +17,7 @@ import openwmi
 from openwmi import aio
 from openwmi.cim.operations import CallContext
 from openwmi.client.session import AsyncSession
-from openwmi.errors import NotFound
+from openwmi.errors import NotFound, WbemError
 from openwmi.manager import ObjectManager
 from openwmi.manager.limits import Limits
 from openwmi.net.unixsockets import socket_beside
@@ -25,11 +26,13 @@ from openwmi.repository import MemoryStore, SqliteStore
 from openwmi.security.accounts import Accounts
 from openwmi.security.principals import Principal
 from openwmi.server import Server
+from openwmi.status import WbemStatus
 
 from .blocking import Awaited
 
 NAMESPACE = "root\\cimv2"
 PASSWORD: Final = "a password for the suite"
+TOLD: Final = ["once", "upon", "a time"]  # what a `Tales` gives before its end
 
 STATIC_CLASSES = """
 class Suite_Thing { [key] string Name; uint32 Size = 7; string Note; uint64 Big; datetime When; sint16 Many[]; };
@@ -54,6 +57,7 @@ class Gauges(Provider):
         [implemented] uint32 Add([in, ID(0)] sint32 Amount, [out, ID(1)] sint32 Total);
         [implemented, static] uint32 Count([out, ID(0)] uint32 Number);
     };
+    [dynamic, provider("Suite Gauges")] class Suite_Countless { [key] uint32 Number; };
     [association, dynamic, provider("Suite Gauges")]
     class Suite_GaugePair { [key] Suite_Gauge ref One; [key] Suite_Gauge ref Other; };
     """
@@ -70,6 +74,8 @@ class Gauges(Provider):
         if call.cls.name == "Suite_GaugePair":
             yield {"One": 'Suite_Gauge.Name="a"', "Other": 'Suite_Gauge.Name="b"'}
             return
+        if call.cls.name == "Suite_Countless":
+            yield from ({"Number": number} for number in itertools.count())
         for name, value in self.values.items():
             yield {"Name": name, "Value": value}
 
@@ -96,12 +102,35 @@ class Gauges(Provider):
         return self.values[keys["Name"]]
 
 
+class Tales(Provider):
+    """Classes whose enumerations come to no good end: one fails, and one goes on for ever."""
+
+    name = "Suite Tales"
+    namespace = NAMESPACE
+    mof = """
+    [abstract, dynamic, provider("Suite Tales")] class Suite_Tale { [key] string Name; };
+    [dynamic, provider("Suite Tales")] class Suite_Torn : Suite_Tale { };
+    [dynamic, provider("Suite Tales")] class Suite_Endless : Suite_Tale { };
+    """
+
+    async def enumerate_instances(self, call: ProviderCall) -> Any:
+        for word in TOLD:
+            yield {"Name": word}
+        if call.cls.name == "Suite_Torn":
+            raise WbemError.of(WbemStatus.WBEM_E_PROVIDER_FAILURE, "the rest is torn off")
+        await asyncio.get_running_loop().create_future()
+
+
+PROVIDERS: Final = (Gauges, Tales)
+
+
 @asynccontextmanager
 async def in_process(limits: Limits | None = None) -> AsyncIterator[AsyncSession]:
     manager = ObjectManager(MemoryStore(), server="HOST", limits=limits)
     context = CallContext(principal=Principal.local_system(), timeout=30)
     async with manager:
-        await manager.register(Gauges)
+        for provider in PROVIDERS:
+            await manager.register(provider)
         await manager.compile_mof(STATIC_CLASSES, NAMESPACE, context)
         opened = await manager.connect(NAMESPACE, context)
         yield AsyncSession(manager, opened, context, manager.close)
@@ -113,7 +142,8 @@ async def blocking_in_process() -> AsyncIterator[AsyncSession]:
     async with Awaited(session) as awaited:
         manager = session._wrapped._namespaces
         assert isinstance(manager, ObjectManager)
-        session._portal.run(manager.register(Gauges))
+        for provider in PROVIDERS:
+            session._portal.run(manager.register(provider))
         session._portal.run(manager.compile_mof(STATIC_CLASSES, NAMESPACE, session._wrapped.context))
         yield cast("AsyncSession", awaited)
 
@@ -127,7 +157,7 @@ async def a_server(limits: Limits | None = None, repository: Path | None = None)
         accounts,
         rpc_port=0,
         exporter_port=0,
-        providers=[Gauges],
+        providers=PROVIDERS,
         limits=limits,
         socket_path=None if repository is None else socket_beside(repository),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from openwmi.cim import CimType, TypedValue
+from openwmi.cim import CimObject, CimType, TypedValue
 from openwmi.cim.operation import Operation, Outcome, Progress
 from openwmi.cim.operations import (
     CallContext,
@@ -35,6 +35,7 @@ from openwmi.errors import (
 )  # fmt: skip
 from openwmi.status import HResult, WbemStatus
 from openwmi.wmi.client import RemoteNamespace, RemoteNamespaces
+from openwmi.wmi.client.enumerator import RemoteEnumerator
 from tests.dcom.support import EXPORTER, RESOLVER
 
 from .loopback import NAMESPACE, THING, FakeNamespace, Held, Loopback, gives, thing, things
@@ -268,7 +269,29 @@ async def test_how_long_a_call_may_take() -> None:
         operation = await remote.start(GetObject("x"), loop.context())
         await operation.collect()
         limits = {call.method: call.timeout for call in loop.transport.calls}
-        assert (limits["CreateInstanceEnum"], limits["Next"], limits["GetResultObject"]) == (30.0, 45.0, 45.0)
+        assert (limits["CreateInstanceEnum"], limits["Next"], limits["GetResultObject"]) == (30.0, 30.25, 45.0)
+
+
+async def test_slow_results_are_not_waited_for_until_a_page_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each Next that brings nothing makes the following one wait longer, up to a limit."""
+    timed_out, over = WbemStatus.WBEM_S_TIMEDOUT, 1
+    answers: list[tuple[list[CimObject], int]] = [
+        *[([], timed_out)] * 8,
+        ([THING], timed_out),
+        ([], timed_out),
+        ([THING], over),
+    ]
+    waits: list[float | None] = []
+
+    async def next_(self: RemoteEnumerator, count: int, timeout: float | None) -> tuple[list[CimObject], int]:
+        waits.append(timeout)
+        return answers[len(waits) - 1]
+
+    async with Loopback() as loop:
+        monkeypatch.setattr(RemoteEnumerator, "next", next_)
+        operation = await (await loop.open()).start(EnumerateInstances("Thing"), loop.context())
+        assert len(await asyncio.wait_for(operation.collect(), 10)) == 2
+    assert waits == [0.25, 0.5, 1, 2, 4, 8, 15, 15, 15, 0.25, 0.5]
 
 
 # -- enumerators

@@ -85,6 +85,8 @@ class AsyncOperation(Generic[T]):
     async def __aiter__(self) -> AsyncIterator[T]:
         while page := await self.take(self.page_size):
             for item in page:
+                if self.is_cancelled:
+                    break
                 yield item
         (await self._running.wait()).raise_for_status()
 
@@ -145,6 +147,12 @@ class AsyncOperation(Generic[T]):
     def outcome(self) -> Outcome | None:
         """How it ended; None while it runs."""
         return self._running.outcome
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether a cancel ended it."""
+        outcome = self._running.outcome
+        return outcome is not None and outcome.status == WbemStatus.WBEM_E_CALL_CANCELLED
 
     @property
     def error(self) -> Instance | None:
@@ -211,16 +219,11 @@ class AsyncOperation(Generic[T]):
                 else:
                     told = [self._convert(found) for found in event]
                 for name, arguments in teller.calls(told):
-                    if isinstance(told, list) and self._is_cancelled:
+                    if isinstance(told, list) and self.is_cancelled:
                         break
                     await self._one(teller, name, *arguments)
         finally:
             teller.close()
-
-    @property
-    def _is_cancelled(self) -> bool:
-        outcome = self._running.outcome
-        return outcome is not None and outcome.status == WbemStatus.WBEM_E_CALL_CANCELLED
 
     async def _one(self, teller: Teller, name: str, *event: Any) -> Any:
         """Calls one callback; what it returned, or None after a mistake of its own."""

@@ -102,6 +102,11 @@ class Operation(Facade[AsyncOperation[T]], Generic[T]):
         return self._wrapped.outcome
 
     @property
+    def is_cancelled(self) -> bool:
+        """Whether a cancel ended it."""
+        return self._wrapped.is_cancelled
+
+    @property
     def error(self) -> Instance | None:
         """The `__ExtendedStatus` of a failure, if the server sent one."""
         return self._wrapped.error
@@ -128,7 +133,10 @@ class Operation(Facade[AsyncOperation[T]], Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         for page in self._pages():
-            yield from page
+            for item in page:
+                if self._wrapped.is_cancelled:  # by another thread, say
+                    break
+                yield item
 
     def _pages(self) -> Iterator[list[T]]:
         while page := self.take(self._wrapped.page_size):

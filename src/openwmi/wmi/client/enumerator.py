@@ -16,6 +16,9 @@ from openwmi.wmi.interfaces import IEnumWbemClassObject
 
 __all__ = ["RemoteEnumerator"]
 
+# A server holds a page back until it is full or the time is up, however slowly results come. So the first wait is
+# short, in seconds, and each one that brings nothing is followed by one twice as long.
+_FIRST_WAIT: Final = 0.25
 # A page is empty when the server had to wait; one that never waits and never gives anything is making fun of us.
 _MOST_EMPTY_PAGES: Final = 10_000
 
@@ -99,12 +102,12 @@ class RemoteEnumerator:
 
     async def fetch(self, operation: Operation) -> None:
         """Delivers everything to `operation`, page after page until the server has no more (3.2.4.2.8)."""
-        empty = 0
+        empty, wait = 0, _FIRST_WAIT
         while True:
-            page, status = await self.next(self._context.page_size, POLL)
+            page, status = await self.next(self._context.page_size, wait)
             if page:
                 await operation.deliver(page)
-            empty = 0 if page else empty + 1
+            empty, wait = (0, _FIRST_WAIT) if page else (empty + 1, min(2 * wait, POLL))
             if empty > (0 if status == WbemStatus.WBEM_S_NO_ERROR else _MOST_EMPTY_PAGES):
                 raise ProtocolError("the server answers Next without objects, and says that there are more")
             if status not in (WbemStatus.WBEM_S_NO_ERROR, WbemStatus.WBEM_S_TIMEDOUT):
