@@ -159,15 +159,21 @@ async def test_without_callbacks_the_defaults_count(session: AsyncSession, answe
 
 
 @pytest.mark.parametrize("mode", list(CallingMode))
-async def test_dcom_carries_none_of_it(machine: Machine, answers: list[bool], mode: CallingMode) -> None:
+async def test_dcom_carries_none_of_it_and_that_is_said(
+    machine: Machine, answers: list[bool], mode: CallingMode, caplog: pytest.LogCaptureFixture
+) -> None:
     await register(machine.server.manager, answers)
     session, told = await machine.session(), Told()
     options = told.options
     options["mode"] = mode
     async with await session.start.delete_instance(BOX, **options) as operation:
         assert (await within(operation.wait())).succeeded
+    async with await session.start.get_class("Acme_Box", **options) as operation:
+        await within(operation.wait())
     assert told.heard == []
     assert answers == [True, False]
+    (said,) = (text for text in caplog.messages if "stay silent" in text)  # once, and not for every operation
+    assert said.startswith("127.0.0.1: DCOM carries no messages or prompts or errors")
 
 
 def test_the_synchronous_session(answers: list[bool]) -> None:

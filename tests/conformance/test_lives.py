@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from openwmi.client.callbacks import Callbacks, Result
 from openwmi.client.operation import AsyncOperation, CancelReason
 from openwmi.client.options import OperationOptions
 from openwmi.client.session import AsyncSession
-from openwmi.errors import CallerError, DeadlineExceeded, OperationCancelled, Stage, WbemError
+from openwmi.errors import CallerError, DeadlineExceeded, InvalidObjectPath, OperationCancelled, Stage, WbemError
 from openwmi.status import WbemStatus
 
 from .conftest import TOLD
@@ -143,3 +144,39 @@ async def test_callbacks_are_told_of_a_cancel(session: AsyncSession, mode: Calli
     assert [result.more for result in told] == [True] * (len(told) - 1) + [False]
     assert told[-1].status == WbemStatus.WBEM_E_CALL_CANCELLED
     assert CancelReason.SHUTDOWN.value in told[-1].message
+
+
+# -- results of which nothing can be made
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_callbacks_are_told_of_a_result_that_is_none(session: AsyncSession, mode: CallingMode) -> None:
+    told: list[Result[Any]] = []
+    options = OperationOptions(callbacks=Callbacks(instance=told.append), mode=mode)
+    async with await session.start.get_instance("Suite_Thing", **options) as operation:  # which is a class
+        outcome = await operation.wait()
+        assert operation.outcome == outcome
+    (end,) = told
+    assert not end.more
+    assert end.status == outcome.status == WbemStatus.WBEM_E_INVALID_OBJECT_PATH
+    with pytest.raises(InvalidObjectPath, match="Suite_Thing is a class"):
+        outcome.raise_for_status()
+
+
+@dataclass
+class Suite_Gauge:
+    Name: str
+
+    def __post_init__(self) -> None:
+        raise ValueError(f"{self.Name} is not wanted")
+
+
+async def test_a_class_of_the_caller_s_that_refuses(session: AsyncSession, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ValueError, match="not wanted"):
+        await (await session.query(Suite_Gauge)).results()
+    told: list[Result[Any]] = []
+    async with await session.query(Suite_Gauge, callbacks=Callbacks(instance=told.append)) as operation:
+        assert (await operation.wait()).status == WbemStatus.WBEM_E_CALL_CANCELLED
+    (end,) = told
+    assert (end.more, "ValueError: a is not wanted" in end.message) == (False, True)
+    assert "could not be made" in caplog.text

@@ -270,6 +270,18 @@ async def test_with_callbacks_there_is_nothing_to_fetch(session: AsyncSession) -
                 await fetching()
 
 
+async def test_a_verb_that_waits_takes_no_callbacks(session: AsyncSession) -> None:
+    """And refuses them before it has done anything."""
+    told: list[Result[Any]] = []
+    options = OperationOptions(callbacks=Callbacks(instance=told.append))
+    with pytest.raises(CallerError, match=r"session\.start\.delete_instance"):
+        await session.delete_instance('Suite_Gauge="a"', **options)
+    with pytest.raises(CallerError, match=r"session\.start\.invoke"):
+        await session.invoke('Suite_Gauge="a"', "Add", Amount=40, options=options)
+    found = await session.get_instance('Suite_Gauge="a"')
+    assert (found["Value"], told) == (1, [])
+
+
 @pytest.mark.requirement("WMI-3.2.4.2.9-05")
 async def test_what_is_forbidden_inside_a_callback(session: AsyncSession) -> None:
     await things(session, "one")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from enum import Enum
 from typing import Any, Final, Generic, TypeVar
 
@@ -25,7 +25,7 @@ from openwmi.cim.notices import Message, Prompt, Question
 from openwmi.cim.operation import Operation, Outcome, Progress
 from openwmi.cim.operations import CallContext
 from openwmi.client.callbacks import Callbacks, Result, Sink, Teller, Told, end_of, refuse_inside
-from openwmi.errors import CallerError, DeadlineExceeded, Stage, stage_of
+from openwmi.errors import CallerError, DeadlineExceeded, Error, Stage, stage_of
 from openwmi.status import HResult, WbemStatus
 
 __all__ = ["AsyncOperation", "CancelReason", "not_started"]
@@ -68,6 +68,8 @@ class AsyncOperation(Generic[T]):
         self._conclude = conclude
         self._expires = expires
         self._told: asyncio.Task[None] | None = None
+        # The end for the callbacks of an operation that gave what could not be told.
+        self._spoilt: Outcome | None = None
         loop = asyncio.get_running_loop()
         self._now = loop.time
         if expires is not None:
@@ -136,7 +138,7 @@ class AsyncOperation(Generic[T]):
         refuse_inside(self, "waiting for the end")
         if self._told is not None:
             await asyncio.shield(self._told)
-        return await self._running.wait()
+        return self._spoilt or await self._running.wait()
 
     @property
     def page_size(self) -> int:
@@ -146,18 +148,18 @@ class AsyncOperation(Generic[T]):
     @property
     def outcome(self) -> Outcome | None:
         """How it ended; None while it runs."""
-        return self._running.outcome
+        return self._spoilt or self._running.outcome
 
     @property
     def is_cancelled(self) -> bool:
         """Whether a cancel ended it."""
-        outcome = self._running.outcome
+        outcome = self.outcome
         return outcome is not None and outcome.status == WbemStatus.WBEM_E_CALL_CANCELLED
 
     @property
     def error(self) -> Instance | None:
         """The `__ExtendedStatus` of a failure, if the server sent one."""
-        outcome = self._running.outcome
+        outcome = self.outcome
         return None if outcome is None else outcome.extended
 
     @property
@@ -214,16 +216,27 @@ class AsyncOperation(Generic[T]):
                     asks = "prompt" if isinstance(event.about, Prompt) else "error"
                     event.answer(bool(await self._one(teller, asks, event.about)))
                     continue
-                if isinstance(event, Progress | Message | Outcome):
-                    told = event
-                else:
-                    told = [self._convert(found) for found in event]
+                told = event if isinstance(event, Progress | Message | Outcome) else self._made(event)
                 for name, arguments in teller.calls(told):
                     if isinstance(told, list) and self.is_cancelled:
                         break
                     await self._one(teller, name, *arguments)
         finally:
             teller.close()
+
+    def _made(self, found: Sequence[CimObject]) -> list[T] | Outcome:
+        """Results as callbacks are told of them; for one of which nothing can be made, the end."""
+        try:
+            return [self._convert(one) for one in found]
+        except Error as error:
+            self._spoilt = Outcome.of_error(error)
+        except Exception as error:
+            # The caller's own class, of which the result was to be made.
+            _log.exception("a result of %r could not be made", self._running)
+            detail = f"a result could not be made of what came: {type(error).__name__}: {error}"
+            self._spoilt = Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail=detail)
+        self._running.cancel(self._spoilt)
+        return self._spoilt
 
     async def _one(self, teller: Teller, name: str, *event: Any) -> Any:
         """Calls one callback; what it returned, or None after a mistake of its own."""

@@ -20,11 +20,12 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from openwmi.cim import Class, ObjectPath, TypedValue, fold
 from openwmi.cim.operations import CallContext, Connected, Namespaces, Operations, Principal
 from openwmi.cim.upkeep import Backup, Pause, RestoreFlags, RestoreFrom, Resume, Upkeep
+from openwmi.client.callbacks import Callbacks
 from openwmi.client.objects import Instance, Invoker
 from openwmi.client.operation import AsyncOperation
 from openwmi.client.services import AsyncServices
 from openwmi.client.verbs import Verbs
-from openwmi.errors import WbemError
+from openwmi.errors import CallerError, WbemError
 from openwmi.mof import IncludeReader, Source
 from openwmi.status import WbemStatus
 from openwmi.wql import (
@@ -56,6 +57,10 @@ def waited(verb: _Verb[P, T]) -> Callable[Concatenate[AsyncSession, P], Coroutin
 
     @functools.wraps(verb)
     async def method(self: AsyncSession, /, *arguments: P.args, **named: P.kwargs) -> T:
+        options: Any = named.get("options") or named  # of `invoke`, whose names are the method's
+        if isinstance(options.get("callbacks"), Callbacks):
+            # Before anything is done: the result cannot be told and given back.
+            raise CallerError(f"callbacks take the result: session.start.{verb.__name__} has them, and does not wait")
         async with await verb(self.start, *arguments, **named) as operation:
             return await operation.result()
 

@@ -10,8 +10,9 @@ else, in the session's own namespace, or the one that the option `namespace` nam
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast, overload
 
 from openwmi.cim import CimObject, CimType, Class, ObjectPath, TypedValue, fold
 from openwmi.cim import Instance as CimInstance
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Target", "Verbs"]
 
+_log: Final = logging.getLogger("openwmi.client")
+
 T = TypeVar("T")
 
 Target = str | ObjectPath | CimInstance | Class
@@ -66,6 +69,7 @@ class Verbs:
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
+        self._has_warned = False
 
     async def __call__(self, request: Request, **options: Unpack[OperationOptions]) -> AsyncOperation[CimObject]:
         """Starts any request: the one way that all verbs take."""
@@ -310,6 +314,10 @@ class Verbs:
     ) -> AsyncOperation[T]:
         loop = asyncio.get_running_loop()
         context = context_of(self._session.context, options, flags=flags)
+        if context.remote and context.hears and not self._has_warned:
+            self._has_warned = True
+            names = " or ".join(str(what.name).lower() for what in context.hears)
+            _log.warning("%s: DCOM carries no %s, so these callbacks of the session stay silent", context.peer, names)
         expires = None if context.timeout is None else loop.time() + context.timeout
         where = _namespace(options.get("namespace"), namespace)
         try:
