@@ -16,10 +16,10 @@ from openwmi.client.callbacks import Callbacks
 from openwmi.client.diagnosis import Verdict, diagnose
 from openwmi.client.local import LocalSession, open_local
 from openwmi.client.session import AsyncSession
-from openwmi.errors import DeadlineExceeded, Stage, WbemError
+from openwmi.errors import CallerError, DeadlineExceeded, Stage, WbemError
 from openwmi.providers import Provider, ProviderCall
 from openwmi.status import HResult, WbemStatus
-from tests.wire import HOST, PASSWORD, Machine
+from tests.wire import HOST, PASSWORD, Machine, within
 
 from .clock import Clock
 from .proxy import Persona, Response, Send
@@ -191,6 +191,22 @@ async def test_a_pool_whose_host_does_not_answer(machine: Machine, method: str, 
         with pytest.raises(DeadlineExceeded) as raised:
             await pool.connect(proxy.url, user="admin", password=PASSWORD, timeout=TIMEOUT)
     assert "no session in 8 s" in checked(raised.value, stage, UNANSWERED, HOST)
+
+
+async def test_a_pool_is_closed_while_a_host_does_not_answer(machine: Machine) -> None:
+    asked = asyncio.Event()
+
+    class Deaf(Persona):
+        async def reply(self, number: int, pdu: bytes, send: Send) -> None:
+            asked.set()
+
+    async with misbehaving(machine, Deaf()) as proxy:
+        pool = aio.Pool()
+        connecting = asyncio.create_task(pool.connect(proxy.url, user="admin", password=PASSWORD, timeout=None))
+        await within(asked.wait())
+        await within(pool.close())
+        with pytest.raises(CallerError, match="the pool is closed"):
+            await within(connecting)
 
 
 # -- in this process

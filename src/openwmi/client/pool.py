@@ -19,7 +19,8 @@ import asyncio
 import functools
 import inspect
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Concatenate, Final, ParamSpec
 from weakref import WeakValueDictionary
@@ -97,6 +98,7 @@ class AsyncPool:
         # A host is there as long as somebody waits for it, or it has a log-on: the timer of an idle one holds it.
         self._hosts: WeakValueDictionary[Target, _Host] = WeakValueDictionary()
         self._used: set[_Slot] = set()
+        self._opening: set[asyncio.Timeout] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -119,15 +121,27 @@ class AsyncPool:
         slot.lent = lent = slot.namespaces
         self._used.add(slot)
         try:
-            async with asyncio.timeout_at(expires):
+            async with self._in_time(expires):
                 await self._make_room(host)
                 return await lent.session(namespace, functools.partial(self._give_back, slot, lent))
         except BaseException as error:
             await self._give_back(slot, lent)
             if not isinstance(error, TimeoutError):
                 raise
+            if self._closed:
+                raise CallerError("the pool is closed") from None
             stage = stage_of(error) or Stage.LOGIN
             raise DeadlineExceeded.after(timeout, where, "no session", stage=stage) from None
+
+    @asynccontextmanager
+    async def _in_time(self, expires: float | None) -> AsyncIterator[None]:
+        """Raises `TimeoutError` in the block at the deadline, or when the pool is closed."""
+        async with asyncio.timeout_at(expires) as limit:
+            self._opening.add(limit)
+            try:
+                yield
+            finally:
+                self._opening.discard(limit)
 
     async def _admit(self, host: _Host, where: str, timeout: float | None) -> None:
         """Waits until the host may have one more session. Raises `DeadlineExceeded`."""
@@ -191,6 +205,9 @@ class AsyncPool:
     async def close(self) -> None:
         """Gives every log-on back, also those in use: what runs over them ends, and the pool takes no more."""
         self._closed = True
+        for limit in self._opening:
+            if not limit.expired():
+                limit.reschedule(0.0)  # now
         for host in self._hosts.values():
             for slot in tuple(host.idle):
                 self._expire(slot)
