@@ -325,6 +325,32 @@ def test_ctrl_c_cancels_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
         portal.close()
 
 
+def test_ctrl_c_ends_the_operation_whose_results_it_may_have_lost(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(session, 3)
+    monkeypatch.setattr(AsyncOperation, "page_size", 1)
+    taken = AsyncOperation.take
+    main = threading.main_thread().ident
+    assert main is not None
+
+    async def take(self: AsyncOperation[Any], maximum: int) -> list[Any]:
+        found = await taken(self, maximum)
+        signal.pthread_kill(main, signal.SIGINT)  # when the results have left the operation
+        return found
+
+    with session.enumerate_instances("Sync_Thing") as operation:
+        results = iter(operation)
+        next(results)
+        with monkeypatch.context() as patched:
+            patched.setattr(AsyncOperation, "take", take)
+            with pytest.raises(KeyboardInterrupt):
+                next(results)
+        assert operation.is_cancelled
+        with pytest.raises(openwmi.OperationCancelled):
+            list(operation)
+
+
 def hanging() -> tuple[Portal, threading.Event, threading.Event]:
     """A portal whose cleanup has `begun` to hang, and is `released` by the test."""
     portal, begun, released = Portal(), threading.Event(), threading.Event()

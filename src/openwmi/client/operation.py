@@ -68,7 +68,7 @@ class AsyncOperation(Generic[T]):
         self._conclude = conclude
         self._expires = expires
         self._told: asyncio.Task[None] | None = None
-        # The end for the callbacks of an operation that gave what could not be told.
+        # The end of an operation some of whose results have not reached the caller, though it may have ended well.
         self._spoilt: Outcome | None = None
         loop = asyncio.get_running_loop()
         self._now = loop.time
@@ -81,8 +81,15 @@ class AsyncOperation(Generic[T]):
 
     async def take(self, maximum: int) -> list[T]:
         """At least one and at most `maximum` results, as soon as there are any; none at the end."""
-        self._fetchable()
-        return [self._convert(found) for found in await self._running.take(maximum)]
+        return [self._convert(found) for found in await self._taken(maximum)]
+
+    async def _taken(self, maximum: int) -> list[CimObject]:
+        if self._told is not None:
+            raise CallerError("callbacks take this operation's results: there is nothing left to fetch")
+        return [] if self._spoilt else await self._running.take(maximum)
+
+    async def _ended(self) -> Outcome:
+        return self._spoilt or await self._running.wait()
 
     async def __aiter__(self) -> AsyncIterator[T]:
         while page := await self.take(self.page_size):
@@ -90,7 +97,7 @@ class AsyncOperation(Generic[T]):
                 if self.is_cancelled:
                     break
                 yield item
-        (await self._running.wait()).raise_for_status()
+        (await self._ended()).raise_for_status()
 
     async def results(self) -> list[T]:
         """All results; raises the error of an operation that failed, whatever it gave before."""
@@ -104,11 +111,10 @@ class AsyncOperation(Generic[T]):
 
     async def result(self) -> T:
         """The one result. Raises the error of an operation that failed, and `CallerError` for other than one result."""
-        self._fetchable()
-        found = await self._running.take(2)
+        found = await self._taken(2)
         if self._conclude is None and len(found) > 1:
             raise CallerError(f"{self._running.request.METHOD} gave more than one result: iterate over the operation")
-        outcome = await self._running.wait()
+        outcome = await self._ended()
         outcome.raise_for_status()
         if self._conclude is not None:
             return self._conclude(outcome, found[0] if found else None)
@@ -121,15 +127,10 @@ class AsyncOperation(Generic[T]):
 
         So it is for a cancelled operation too, whose end says that it was. After the end there is nothing to fetch.
         """
-        self._fetchable()
-        found = await self._running.take(1)
+        found = await self._taken(1)
         if found:
             return Result(self._convert(found[0]), more=True)
-        return end_of(await self._running.wait())
-
-    def _fetchable(self) -> None:
-        if self._told is not None:
-            raise CallerError("callbacks take this operation's results: there is nothing left to fetch")
+        return end_of(await self._ended())
 
     # -- its life
 
@@ -138,7 +139,7 @@ class AsyncOperation(Generic[T]):
         refuse_inside(self, "waiting for the end")
         if self._told is not None:
             await asyncio.shield(self._told)
-        return self._spoilt or await self._running.wait()
+        return await self._ended()
 
     @property
     def page_size(self) -> int:
@@ -229,14 +230,18 @@ class AsyncOperation(Generic[T]):
         try:
             return [self._convert(one) for one in found]
         except Error as error:
-            self._spoilt = Outcome.of_error(error)
+            return self.spoil(Outcome.of_error(error))
         except Exception as error:
             # The caller's own class, of which the result was to be made.
             _log.exception("a result of %r could not be made", self._running)
             detail = f"a result could not be made of what came: {type(error).__name__}: {error}"
-            self._spoilt = Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail=detail)
-        self._running.cancel(self._spoilt)
-        return self._spoilt
+            return self.spoil(Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail=detail))
+
+    def spoil(self, outcome: Outcome) -> Outcome:
+        """Has the operation end so, even if it ended well: some of its results are lost, and the rest is not all."""
+        self._spoilt = outcome
+        self._running.cancel(outcome)
+        return outcome
 
     async def _one(self, teller: Teller, name: str, *event: Any) -> Any:
         """Calls one callback; what it returned, or None after a mistake of its own."""

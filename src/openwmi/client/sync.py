@@ -25,7 +25,8 @@ from openwmi.client.portal import Portal
 from openwmi.client.services import AsyncEnumerator, AsyncServices
 from openwmi.client.session import AsyncSession
 from openwmi.client.verbs import Verbs
-from openwmi.errors import DeadlineExceeded
+from openwmi.errors import CallerError, DeadlineExceeded
+from openwmi.status import WbemStatus
 
 __all__ = ["Enumerator", "Operation", "Pool", "Services", "Session", "Starting", "connect"]
 
@@ -82,17 +83,42 @@ def starting(
     return opening(original, Operation)
 
 
+def fetching(
+    original: Callable[Concatenate[AsyncOperation[T], P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[Facade[AsyncOperation[T]], P], R]:
+    """The same for what takes results: a Ctrl-C meanwhile ends the operation.
+
+    Results that came just then are lost with it, and what would come later must not pass for all that there is.
+    """
+    waiting = blocking(original)
+
+    @functools.wraps(original)
+    def method(self: Facade[AsyncOperation[T]], /, *arguments: P.args, **named: P.kwargs) -> R:
+        try:
+            return waiting(self, *arguments, **named)
+        except KeyboardInterrupt:
+            with contextlib.suppress(CallerError):  # the session may have been closed
+                self._portal.run(_interrupt(self._wrapped))
+            raise
+
+    return method
+
+
+async def _interrupt(operation: AsyncOperation[Any]) -> None:
+    operation.spoil(Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail="it was interrupted while results were fetched"))
+
+
 class Operation(Facade[AsyncOperation[T]], Generic[T]):
     """A running operation, as `AsyncOperation` has it: iterate over it for its results, or take its one `result`.
 
     Closing it (``with``, or `close`) cancels it if it still runs and frees what it holds.
     """
 
-    take = blocking(AsyncOperation.take)
-    results = blocking(AsyncOperation.results)
-    to_arrow = blocking(AsyncOperation.to_arrow)
-    result = blocking(AsyncOperation.result)
-    fetch = blocking(AsyncOperation.fetch)
+    take = fetching(AsyncOperation.take)
+    results = fetching(AsyncOperation.results)
+    to_arrow = fetching(AsyncOperation.to_arrow)
+    result = fetching(AsyncOperation.result)
+    fetch = fetching(AsyncOperation.fetch)
     wait = blocking(AsyncOperation.wait)
     close = blocking(AsyncOperation.close)
 
