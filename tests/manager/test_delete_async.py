@@ -438,7 +438,7 @@ async def test_a_caller_s_own_deadline(caller: Caller, script: Script) -> None:
     gate = Gate()
     script.does = gate
     calls = await caller.result('Acme_Dynamic="d"', RecordingSink(), asynchronously(timeout=0.05))
-    assert code_of(calls) == E.WBEM_E_PROVIDER_TIMED_OUT
+    assert code_of(calls) == E.WBEM_E_TIMED_OUT
     assert await asyncio.to_thread(gate.left.wait, 30)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from openwmi.dcom.peer import Caller, Peer, Refused
-from openwmi.errors import AuthenticationError, ConnectionLost, DeadlineExceeded, PeerError
+from openwmi.errors import AuthenticationError, ConnectionLost, DeadlineExceeded, PeerError, TransportError
 from openwmi.net.guard import Guests, RefusalLog, connection_budget
 from openwmi.net.rpc.streams import READ, address_of, close, pump, send, user_at_the_other_end
 from openwmi.rpc import (
@@ -234,7 +234,9 @@ class _ServedConnection:
         message = "closed the connection from %s: %s"
         if undone:
             message += f", {undone}"
-        self._listener.refusals.info(self._address, time.monotonic(), message, self._address, reason)
+        # What a client was doing when the time was up is no news of a server.
+        why = reason.message if isinstance(reason, TransportError) else reason
+        self._listener.refusals.info(self._address, time.monotonic(), message, self._address, why)
 
     async def _authenticate(self, event: AuthenticationNeeded) -> None:
         """One step of an authentication exchange, and the answer; a wrong password's is late."""
