@@ -8,12 +8,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openwmi.cim import INTEGER_RANGES, CimType, Class, DateTime, ObjectPath, TypedValue, conform, type_name
+from openwmi.cim import (
+    INTEGER_RANGES,
+    CimType,
+    Class,
+    DateTime,
+    NameMap,
+    ObjectPath,
+    Property,
+    Qualifier,
+    TypedValue,
+    conform,
+    type_name,
+)
 from openwmi.errors import SyntaxProblem, WbemError
 from tests import strategies
 
 CLASS = Class("Some")
 INSTANCE = CLASS.new()
+KEYED = Class(
+    "Keyed",
+    properties=NameMap([Property("K", CimType.STRING, qualifiers=NameMap([Qualifier("key", CimType.BOOLEAN, True)]))]),
+    namespace="root\\test",
+).new(K="x")
 NOW = DateTime("20260131120000.000000+060")
 
 NUMBERS = {2, 3, 4, 5, 8, 11, 13, 16, 17, 18, 19, 20, 21, 101, 102, 103}
@@ -57,8 +74,13 @@ SCALARS: dict[CimType, tuple[list[tuple[Any, Any]], list[Any]]] = {
         ["today", 5, True, timedelta(-1), None.__class__],
     ),
     CimType.REFERENCE: (
-        [("any text", "any text"), (ObjectPath.of("C", k=1), "C.k=1")],
-        [1, INSTANCE, CLASS, b"C"],
+        [
+            ("any text", "any text"),
+            (ObjectPath.of("C", k=1), "C.k=1"),
+            (KEYED, 'root\\test:Keyed.K="x"'),
+            (CLASS, "Some"),
+        ],
+        [1, INSTANCE, CLASS.shape, b"C"],
     ),
     CimType.OBJECT: ([(CLASS, CLASS), (INSTANCE, INSTANCE)], ["C", 1, {}, ObjectPath("C"), CLASS.shape]),
 }

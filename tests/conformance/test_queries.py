@@ -125,6 +125,16 @@ async def test_partial_results(session: AsyncSession) -> None:
         assert found.to_dict() == expected
 
 
+async def test_an_object_stands_for_its_path(session: AsyncSession) -> None:
+    await thing(session, "one")
+    one, gauge = [await session.get_instance(path) for path in (ONE, A)]
+    await session.put_instance((await session.get_class("Suite_Link")).new(Upper=one, Lower=gauge))
+    async with await session.associators(one) as operation:
+        assert [shown(found) for found in await operation.results()] == [A]
+    async with await session.query("SELECT * FROM Suite_Link WHERE Upper = ? AND Lower = ?", one, gauge) as operation:
+        assert len(await operation.results()) == 1
+
+
 TRICKS = ["'", '"', "\\", "\\'", "?", "%", "\t\r\n", " OR 1 = 1", "' OR Name <> '", "NULL", "}", "\u2603", '\\\\"']
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from openwmi.cim import DateTime, ObjectPath
+from openwmi.cim import Class, DateTime, ObjectPath
 from openwmi.errors import InvalidQuery
 from openwmi.status import WbemStatus
 from openwmi.wql import (
@@ -435,7 +435,7 @@ def test_parameters_survive_the_text_that_is_sent(one: Any, other: Any) -> None:
     assert str(arrived) == sent
 
 
-@pytest.mark.parametrize("value", [10**70, -(10**70), b"x", object(), 1 + 2j])
+@pytest.mark.parametrize("value", [10**70, -(10**70), b"x", object(), 1 + 2j, Class("A").new()])
 def test_parameters_that_are_no_constants(value: Any) -> None:
     with pytest.raises(WqlError, match="parameter 1"):
         parse("SELECT * FROM X WHERE A = ?", (value,))

@@ -154,9 +154,9 @@ def _kind(value: Any) -> CimType:
 def conform(value: Any, type_: CimType, is_array: bool = False, *, what: str = "value") -> CimValue:
     """`value` as a value of that type, or `WbemError` with WBEM_E_TYPE_MISMATCH that names `what`.
 
-    Takes what a person would write: any sequence for an array, `datetime` and `timedelta` for a datetime, text
-    for a number is refused. NULL (None) conforms to every type; an element of an array must not be NULL, except
-    of an array of strings, datetimes, references or objects.
+    Takes what a person would write: any sequence for an array, `datetime` and `timedelta` for a datetime, a path or
+    the object itself for a reference; text for a number is refused. NULL (None) conforms to every type; an element
+    of an array must not be NULL, except of an array of strings, datetimes, references or objects.
     """
     if value is None:
         return None
@@ -198,8 +198,8 @@ def _scalar(value: Any, type_: CimType, what: str) -> CimScalar:
     elif type_ in (CimType.STRING, CimType.REFERENCE):
         if isinstance(value, str):
             return str(value)
-        if type_ is CimType.REFERENCE and hasattr(value, "class_name") and not hasattr(value, "shape"):
-            return str(value)  # an ObjectPath
+        if type_ is CimType.REFERENCE and (path := _path_of(value)) is not None:
+            return str(path)
     elif type_ in (CimType.REAL32, CimType.REAL64):
         if isinstance(value, int | float) and not isinstance(value, bool):
             return _real(value, type_, what)
@@ -215,6 +215,13 @@ def _scalar(value: Any, type_: CimType, what: str) -> CimScalar:
         if isinstance(value, Instance | Class):
             return value
     raise _mismatch(value, type_, what)
+
+
+def _path_of(value: Any) -> Any:
+    """An `ObjectPath`, or the one of a Class or an Instance (which this module cannot import); None without keys."""
+    if hasattr(value, "shape"):
+        return getattr(value, "path", None)
+    return value if hasattr(value, "class_name") else None
 
 
 def _integer(value: Any, type_: CimType, what: str) -> int:

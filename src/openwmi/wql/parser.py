@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from openwmi.cim import DateTime, ObjectPath, fold
+from openwmi.cim import Class, DateTime, Instance, ObjectPath, fold
 from openwmi.errors import SyntaxProblem
 from openwmi.status import WbemStatus
 from openwmi.wql.errors import Limits, WqlError
@@ -338,8 +338,9 @@ class _Parser:
             if abs(value) >= 10 ** (_MAX_NUMBER - 1):
                 raise WqlError(f"parameter {self.used} is too large a number", self.text, token.offset)
             return Constant(int.__int__(value), token.offset)
-        if isinstance(value, ObjectPath):
-            return Constant(str(value), token.offset)
+        path = value.path if isinstance(value, Class | Instance) else value
+        if isinstance(path, ObjectPath):
+            return Constant(str(path), token.offset)
         raise WqlError(
             f"parameter {self.used}: a {type(value).__name__} is no constant of WQL", self.text, token.offset
         )
