@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from openwmi.cim import Class, Instance, fold
+from openwmi.cim import CimType, Class, Instance, fold
 from openwmi.errors import MethodFailed, WbemError
 from openwmi.status import WbemStatus
 
-__all__ = ["MethodResult", "prepared"]
+__all__ = ["MethodResult", "prepared", "with_objects"]
 
 
 class MethodResult(dict[str, Any]):
@@ -36,6 +36,34 @@ class MethodResult(dict[str, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return MethodResult, (dict(self), self._method)
+
+
+async def with_objects(
+    cls: Class, method: str, given: Mapping[str, Any], find: Callable[[str], Awaitable[Class]]
+) -> dict[str, Any]:
+    """The arguments, each mapping among them as an object of the class that its parameter is declared with.
+
+    `find` gives a class by its name. What does not fit stays as it is, for `prepared` to refuse.
+    """
+    declared = cls.methods[method].in_class if method in cls.methods else None
+    return dict(given) if declared is None else await _embedded(declared, given, find)
+
+
+async def _embedded(cls: Class, given: Mapping[str, Any], find: Callable[[str], Awaitable[Class]]) -> dict[str, Any]:
+    made = dict(given)
+    for name, value in given.items():
+        declared = cls.properties.get(name)
+        items = value if isinstance(value, list | tuple) else [value]
+        if declared is None or declared.type is not CimType.OBJECT or declared.class_name is None:
+            continue
+        if not any(isinstance(item, Mapping) for item in items):
+            continue
+        embedded = await find(declared.class_name)
+        objects = [
+            embedded.new(await _embedded(embedded, item, find)) if isinstance(item, Mapping) else item for item in items
+        ]
+        made[name] = objects[0] if items is not value else objects
+    return made
 
 
 def prepared(cls: Class, method: str, given: Mapping[str, Any]) -> tuple[str, Instance | None]:

@@ -140,12 +140,7 @@ class Instance(CimInstance):
         if self._origin is None:
             raise AttributeError(f"{self!r} belongs to no session that could call {name}")
 
-        def call(arguments: dict[str, Any] | None = None, /, **named: Any) -> Any:
-            return self.invoke(name, arguments, **named)
-
-        call.__name__ = name
-        call.__doc__ = f"{self.class_name}.{name}"
-        return call
+        return _Method(self, name)
 
     def invoke(self, name: str, arguments: dict[str, Any] | None = None, /, **named: Any) -> Any:
         """Calls a method; what the session's `invoke` gives (to be awaited if the session is an asyncio one)."""

@@ -10,6 +10,7 @@ else, in the session's own namespace, or the one that the option `namespace` nam
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast, overload
@@ -32,7 +33,7 @@ from openwmi.cim.operations import (
     Request,
 )
 from openwmi.client.mapping import Mapped, class_name_of
-from openwmi.client.methods import MethodResult, prepared
+from openwmi.client.methods import MethodResult, prepared, with_objects
 from openwmi.client.objects import Instance, bound
 from openwmi.client.operation import AsyncOperation, not_started
 from openwmi.client.options import OperationOptions, checked_namespace, context_of
@@ -183,7 +184,10 @@ class Verbs:
     async def create_instance(
         self, instance: CimInstance, **options: Unpack[OperationOptions]
     ) -> AsyncOperation[ObjectPath]:
-        """Creates an instance; the path that it got. WBEM_E_ALREADY_EXISTS if there is one with its keys."""
+        """Creates an instance; the path that it got. WBEM_E_ALREADY_EXISTS if there is one with its keys.
+
+        Wherever it is from, it is created in the session's namespace, or the one that the option `namespace` names.
+        """
         return await self._put(instance, options, Flags.CREATE_ONLY)
 
     async def modify_instance(
@@ -195,8 +199,8 @@ class Verbs:
     async def put_instance(
         self, instance: CimInstance, **options: Unpack[OperationOptions]
     ) -> AsyncOperation[ObjectPath]:
-        """Creates an instance, or changes the one with its keys."""
-        return await self._put(instance, options, 0)
+        """Creates an instance, or changes the one with its keys: in the namespace that it is from, if it is from one."""
+        return await self._put(instance, options, 0, namespace=instance.namespace)
 
     async def _put(
         self, instance: CimInstance, options: OperationOptions, flags: int, *, namespace: str | None = None
@@ -239,18 +243,17 @@ class Verbs:
     ) -> AsyncOperation[MethodResult]:
         """Calls a method of a class or an instance: its out-parameters by name, ReturnValue among them.
 
-        The arguments, in `arguments` or by name, are given the types that the class declares. WBEM_E_INVALID_METHOD if
+        The arguments, in `arguments` or by name, are given the types that the class declares; a mapping for an embedded
+        object becomes one of the class that its parameter is declared with. WBEM_E_INVALID_METHOD if
         there is no such method, WBEM_E_INVALID_METHOD_PARAMETERS for an argument that it does not have.
         """
         options = options or OperationOptions()
         given = {**(arguments or {}), **more}
         path, namespace = _located(target, None, allow_class=True)
-        if isinstance(target, Class):
-            cls = target
-        else:
-            scope = OperationOptions(namespace=_slashed(namespace)) if namespace and "namespace" not in options else {}
-            cls = await self._session.get_class(ObjectPath.parse(path).class_name, **scope)
-        request = ExecMethod(path, *prepared(cls, method, given))
+        where = _namespace(options.get("namespace"), namespace)
+        find = functools.partial(self._session.get_class, namespace=None if where is None else _slashed(where))
+        cls = target if isinstance(target, Class) else await find(ObjectPath.parse(path).class_name)
+        request = ExecMethod(path, *prepared(cls, method, await with_objects(cls, method, given, find)))
         origin = self._session.origin
 
         def conclude(outcome: Outcome, found: CimObject | None) -> MethodResult:
