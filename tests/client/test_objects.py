@@ -136,6 +136,7 @@ def test_a_method_that_the_class_did_not_bring_along() -> None:
     assert caller.calls == [(it, "Do", None, {"Times": 2})]
     assert not hasattr(it, "to_arrow")  # what Python looks for is no method of CIM
     assert not hasattr(Instance.bound(CimInstance(bare), None), "Do")
+    assert repr(it.Nmae) == "<the method Nmae of <Bare {'Name': 'one'}>, if Bare has one; it has no such property>"
 
 
 def test_setting() -> None:
@@ -163,6 +164,7 @@ def test_methods() -> None:
         (it, "Do", None, {"Times": 4}),
     ]
     assert it.Do.__name__ == "Do"
+    assert repr(it.Do) == '<the method Do of <Sample.Name="one">>'
     with pytest.raises(AttributeError, match="belongs to no session"):
         sample().Do(Times=1)
     assert {"Do", "Name", "to_dict"} <= set(dir(it))

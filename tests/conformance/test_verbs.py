@@ -18,6 +18,7 @@ from openwmi.client.options import OperationOptions
 from openwmi.client.session import AsyncSession
 from openwmi.errors import (
     CallerError,
+    InvalidClass,
     InvalidNamespace,
     InvalidParameter,
     NotFound,
@@ -159,6 +160,18 @@ async def test_an_instance_is_deleted_where_it_is(session: AsyncSession) -> None
     assert elsewhere.scope.lower() in ("root\\default", "root/default")
     await elsewhere.delete_instance(found)
     assert await names_of(await session.enumerate_instances("Suite_Thing")) == []
+
+
+async def test_an_instance_is_put_back_where_it_is_from(session: AsyncSession) -> None:
+    """And created where the session is."""
+    await things(session, "one", Size=1)
+    found = await session.get_instance('Suite_Thing="one"')
+    elsewhere = await session.namespace("root/default")
+    found["Size"] = 2
+    await elsewhere.put_instance(found)
+    assert (await session.get_instance('Suite_Thing="one"'))["Size"] == 2
+    with pytest.raises(InvalidClass):
+        await elsewhere.create_instance(found)
 
 
 # -- fetching

@@ -20,7 +20,7 @@ from openwmi.cim import ABSENT, DEFAULT, INTEGER_RANGES, SYSTEM_PROPERTIES, CimO
 from openwmi.cim import Instance as CimInstance
 from openwmi.cim.json import instance_to_json, to_jsonable
 
-__all__ = ["CimInt", "Instance", "Invoker", "python_value"]
+__all__ = ["BoundMethod", "CimInt", "Instance", "Invoker", "python_value"]
 
 V = TypeVar("V")
 
@@ -84,6 +84,25 @@ def _integers(shape: Shape) -> tuple[type[CimInt] | None, ...]:
     return found
 
 
+class BoundMethod:
+    """A method of an instance, ready to be called: its arguments by name, its out-parameters as the result."""
+
+    __slots__ = ("__name__", "_instance")
+
+    def __init__(self, instance: Instance, name: str) -> None:
+        self._instance = instance
+        self.__name__ = name
+
+    def __call__(self, arguments: dict[str, Any] | None = None, /, **named: Any) -> Any:
+        """What the session's `invoke` gives."""
+        return self._instance.invoke(self.__name__, arguments, **named)
+
+    def __repr__(self) -> str:
+        known = self.__name__ in self._instance.cls.methods
+        doubt = "" if known else f", if {self._instance.class_name} has one; it has no such property"
+        return f"<the method {self.__name__} of {self._instance!r}{doubt}>"
+
+
 class Instance(CimInstance):
     """An instance that a session gave; see the module. `origin` is the session, for its methods."""
 
@@ -135,12 +154,11 @@ class Instance(CimInstance):
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self, *self.cls.methods})
 
-    def method(self, name: str) -> Callable[..., Any]:
+    def method(self, name: str) -> BoundMethod:
         """A method of the class as a function: its arguments by name, its out-parameters as the result."""
         if self._origin is None:
             raise AttributeError(f"{self!r} belongs to no session that could call {name}")
-
-        return _Method(self, name)
+        return BoundMethod(self, name)
 
     def invoke(self, name: str, arguments: dict[str, Any] | None = None, /, **named: Any) -> Any:
         """Calls a method; what the session's `invoke` gives (to be awaited if the session is an asyncio one)."""

@@ -199,7 +199,7 @@ class Verbs:
     async def put_instance(
         self, instance: CimInstance, **options: Unpack[OperationOptions]
     ) -> AsyncOperation[ObjectPath]:
-        """Creates an instance, or changes the one with its keys: in the namespace that it is from, if it is from one."""
+        """Creates an instance, or changes the one with its keys; in the namespace that it is from, if any."""
         return await self._put(instance, options, 0, namespace=instance.namespace)
 
     async def _put(
