@@ -24,7 +24,7 @@ from openwmi.cim.operations import (
 )
 from openwmi.client.reconnecting import ReconnectingNamespaces
 from openwmi.client.session import AsyncSession
-from openwmi.errors import CallerError, ConnectError, ConnectionLost, DeadlineExceeded, NotFound, PeerError
+from openwmi.errors import CallerError, ConnectError, ConnectionLost, DeadlineExceeded, NotFound, PeerError, Stage
 from openwmi.status import WbemStatus
 from tests.manager.support import CIMV2, context
 from tests.wire import within
@@ -39,6 +39,7 @@ WRITES = (
     ExecMethod("Thing", "Turn"),
 )
 LOST, REFUSED, LATE = ConnectionLost("cut"), ConnectError("nobody there"), DeadlineExceeded("too late")
+DEAF = DeadlineExceeded("nobody answers", stage=Stage.CONNECT)
 
 
 def name(request: Any) -> str:
@@ -112,7 +113,7 @@ async def forever(operation: Operation) -> None:
 
 
 @pytest.mark.parametrize("request_", READS, ids=name)
-@pytest.mark.parametrize("error", [LOST, REFUSED], ids=name)
+@pytest.mark.parametrize("error", [LOST, REFUSED, DEAF], ids=str)
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_a_read_is_started_once_more_over_a_new_log_on(
     request_: Request, error: PeerError, at_once: bool
@@ -148,7 +149,7 @@ async def test_only_the_end_of_a_connection_is_a_reason_to_repeat(error: Excepti
 
 
 @pytest.mark.parametrize("request_", WRITES, ids=name)
-@pytest.mark.parametrize("error", [LOST, REFUSED], ids=name)
+@pytest.mark.parametrize("error", [LOST, REFUSED, DEAF], ids=str)
 async def test_a_write_is_sent_once(request_: Request, error: PeerError) -> None:
     script = Script(error)
     with pytest.raises(type(error)):

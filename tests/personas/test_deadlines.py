@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -296,10 +297,13 @@ async def test_a_provider_s_own_deadline_is_the_server_s_error() -> None:
     assert (raised.value.status, raised.value.stage) == (WbemStatus.WBEM_E_PROVIDER_TIMED_OUT, Stage.PROVIDER)
 
 
-async def test_a_repository_that_is_not_opened_in_time() -> None:
+async def test_a_repository_that_is_not_opened_in_time(tmp_path: Path) -> None:
+    url = f"local:{tmp_path / 'repository'}"
     with pytest.raises(DeadlineExceeded) as raised:
-        await aio.connect("local:", timeout=1e-9)
+        await aio.connect(url, timeout=1e-9)
     checked(raised.value, Stage.NAMESPACE, UNFINISHED, "this process: ")
+    async with await aio.connect(url, timeout=None) as session:  # nobody has it any more
+        await session.test_connection()
 
 
 async def test_an_operation_in_this_process_that_is_not_started_in_time() -> None:

@@ -18,13 +18,18 @@ from openwmi.cim.notices import Message, Question
 from openwmi.cim.operation import Operation, Outcome, Progress
 from openwmi.cim.operations import CallContext, Operations, Request
 from openwmi.client.session import AsyncSession
-from openwmi.errors import CallerError, ConnectError, ConnectionLost, Error
+from openwmi.errors import CallerError, ConnectError, ConnectionLost, DeadlineExceeded, Error, Stage, TransportError
 
 __all__ = ["ReconnectingNamespaces"]
 
 _log = logging.getLogger("openwmi.client")
 
-_GONE = (ConnectionLost, ConnectError)
+
+def _is_gone(error: Error | None) -> bool:
+    """Whether an error says that there is no connection any more, or that none could be made, within its time too."""
+    if isinstance(error, DeadlineExceeded):
+        return error.stage in (Stage.CONNECT, Stage.BIND)
+    return isinstance(error, ConnectionLost | ConnectError)
 
 
 class _LogOn:
@@ -49,8 +54,8 @@ class _LogOn:
         """A namespace's operations."""
         try:
             return await self.session.operations_in(namespace)
-        except _GONE:
-            self._failed = True
+        except TransportError as error:
+            self._failed |= _is_gone(error)
             raise
 
     async def start(self, namespace: str, request: Request, context: CallContext) -> Operation:
@@ -58,13 +63,13 @@ class _LogOn:
         operations = await self.operations(namespace)
         try:
             operation = await operations.start(request, context)
-        except _GONE:
-            self._failed = True
+        except TransportError as error:
+            self._failed |= _is_gone(error)
             raise
 
         def ended(outcome: Outcome) -> None:
             self._running.discard(operation)
-            self._failed |= isinstance(outcome.error, _GONE)
+            self._failed |= _is_gone(outcome.error)
 
         self._running.add(operation)
         operation.on_finish(ended)
@@ -106,7 +111,9 @@ class ReconnectingNamespaces:
         log_on = await self.log_on(name)
         try:
             await log_on.operations(name)
-        except _GONE:
+        except TransportError as error:
+            if not _is_gone(error):
+                raise
             await (await self.log_on(name)).operations(name)
         return _ReconnectingNamespace(self, name)
 
@@ -181,12 +188,14 @@ class _ReconnectingNamespace:
             return await log_on.start(self._namespace, request, context)
         try:
             running, may_repeat = await log_on.start(self._namespace, request, context), True
-        except _GONE:
+        except TransportError as error:
+            if not _is_gone(error):
+                raise
             running, may_repeat = await self._again(request, context), False
 
         async def relay(relayed: Operation) -> None:
             outcome, gave = await _pass_on(running, relayed)
-            if may_repeat and not gave and isinstance(outcome.error, _GONE):
+            if may_repeat and not gave and _is_gone(outcome.error):
                 outcome, _ = await _pass_on(await self._again(request, context), relayed)
             relayed.finish(outcome)
 
