@@ -325,6 +325,22 @@ def test_ctrl_c_cancels_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
         portal.close()
 
 
+def test_ctrl_c_before_there_is_a_session_leaves_no_thread(portals: Portals) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+
+    class Interrupted(Portal):
+        async def _serve(self) -> None:
+            signal.pthread_kill(main or 0, signal.SIGINT)
+            await super()._serve()
+
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted()
+    for thread in portals():
+        thread.join(60)
+    assert not portals()
+
+
 def test_ctrl_c_ends_the_operation_whose_results_it_may_have_lost(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:

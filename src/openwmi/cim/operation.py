@@ -166,7 +166,7 @@ class Operation:
     def end_by(self, when: float) -> None:
         """Ends the operation with `DeadlineExceeded` at `when`, by the running loop's clock, if it has not ended then.
 
-        It has its context's `timeout` from its launch on; whoever waited for that, too, has an earlier end in mind.
+        From its launch on it has its context's `timeout`. Whoever counts the time before it, too, sets an earlier end.
         """
         alarm = asyncio.get_running_loop().call_at(when, self._expire)
         self.on_finish(lambda _: alarm.cancel())

@@ -230,14 +230,14 @@ class AsyncOperation(Generic[T]):
         try:
             return [self._convert(one) for one in found]
         except Error as error:
-            return self.spoil(Outcome.of_error(error))
+            return self._spoil(Outcome.of_error(error))
         except Exception as error:
             # The caller's own class, of which the result was to be made.
             _log.exception("a result of %r could not be made", self._running)
             detail = f"a result could not be made of what came: {type(error).__name__}: {error}"
-            return self.spoil(Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail=detail))
+            return self._spoil(Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail=detail))
 
-    def spoil(self, outcome: Outcome) -> Outcome:
+    def _spoil(self, outcome: Outcome) -> Outcome:
         """Has the operation end so, even if it ended well: some of its results are lost, and the rest is not all."""
         self._spoilt = outcome
         self._running.cancel(outcome)

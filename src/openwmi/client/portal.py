@@ -82,8 +82,17 @@ class Portal:
         # Not the thread's `is_alive`: Python 3.11 takes a thread for dead once Ctrl-C has interrupted a `join`.
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._main, name="openwmi-portal", daemon=True)
-        self._thread.start()
-        self._loop = self._ready.result()
+        try:
+            self._thread.start()
+            self._loop = self._ready.result()
+        except BaseException:
+            # Ctrl-C: nobody gets this portal, so its thread need not wait for anybody.
+            self._ready.add_done_callback(self._unwanted)
+            raise
+
+    def _unwanted(self, ready: Future[asyncio.AbstractEventLoop]) -> None:
+        if ready.exception() is None and self._stop is not None:
+            ready.result().call_soon_threadsafe(self._stop.set)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs `work` in the loop and waits for it: what it returns, or raises."""

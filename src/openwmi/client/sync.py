@@ -105,7 +105,7 @@ def fetching(
 
 
 async def _interrupt(operation: AsyncOperation[Any]) -> None:
-    operation.spoil(Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail="it was interrupted while results were fetched"))
+    operation._spoil(Outcome(WbemStatus.WBEM_E_CALL_CANCELLED, detail="it was interrupted while results were fetched"))
 
 
 class Operation(Facade[AsyncOperation[T]], Generic[T]):
