@@ -14,6 +14,7 @@ import pytest
 import openwmi
 from openwmi import aio
 from openwmi.cim.operations import CallingMode
+from openwmi.client import running as running_module
 from openwmi.client.local import LocalSession
 from openwmi.client.running import RunningServer
 from openwmi.client.session import AsyncSession
@@ -145,10 +146,26 @@ async def test_a_second_server_leaves_the_first_ones_socket(running: Running) ->
         assert await names(session) == ["x", "y"]
 
 
-async def test_a_user_without_an_account(running: Running, as_user: Callable[[str | None], None]) -> None:
+@pytest.mark.parametrize(
+    ("name", "who", "advice"),
+    [
+        ("eve", "eve", "the server has no account of that name: `openwmi account add eve` makes one"),
+        (None, f"the user {ME}", "the system has no name for that user, by which the server could know an account"),
+    ],
+)
+async def test_a_user_without_an_account(
+    running: Running,
+    as_user: Callable[[str | None], None],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str | None,
+    who: str,
+    advice: str,
+) -> None:
     as_user(None)
-    with pytest.raises(AuthenticationError, match=r"r\.db\.sock: access is denied: .* `openwmi account add "):
+    monkeypatch.setattr(running_module, "system_name", {ME: name}.get)
+    with pytest.raises(AuthenticationError) as caught:
         await aio.connect(running.url)
+    assert str(caught.value) == f"{who} at {socket_beside(running.repository)}: access is denied: {advice}"
 
 
 async def test_a_user_is_the_account_of_that_name(running: Running, as_user: Callable[[str | None], None]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from openwmi.security.accounts import Accounts
 from openwmi.security.principals import ADMINISTRATORS, LOCAL_SYSTEM, NETWORK
-from openwmi.security.residents import resident
+from openwmi.security.residents import resident, system_name
 
 OTHER = os.geteuid() + 1000
 NAMES = {0: "root", OTHER: "ada"}
@@ -63,12 +64,13 @@ def test_nobody_comes_in_by_accounts_that_cannot_be_read(tmp_path: Path) -> None
     assert resident(accounts, OTHER, "HOST", name_of=NAMES.get) is None
 
 
-def test_names_are_the_systems() -> None:
-    import pwd
+def test_names_are_the_systems(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_the_table(user: int) -> SimpleNamespace:
+        return SimpleNamespace(pw_name=NAMES[user])
 
-    accounts = Accounts()
-    someone = next(entry for entry in pwd.getpwall() if entry.pw_uid not in (0, os.geteuid()))
-    accounts.add(someone.pw_name, "a password")
-    found = resident(accounts, someone.pw_uid, "HOST")
+    monkeypatch.setattr("pwd.getpwuid", in_the_table)
+    assert (system_name(OTHER), system_name(OTHER + 1)) == ("ada", None)
+    found = resident(accounts, OTHER, "HOST")
     assert found is not None
-    assert found.account == someone.pw_name
+    assert found.account == "ada"
+    assert resident(accounts, OTHER + 1, "HOST") is None

@@ -9,12 +9,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from openwmi.cim.operations import CallContext
 from openwmi.cim.upkeep import Backup, Pause, RestoreFrom, Resume
-from openwmi.client.destination import Destination
-from openwmi.client.running import RunningServer
 from openwmi.client.session import AsyncSession
 from openwmi.dcom.bindings import DualStringArray, Endpoint
 from openwmi.dcom.importer import Importer
@@ -29,6 +27,7 @@ from openwmi.errors import (
     stage_of,
 )
 from openwmi.net.dcom import DcomHost, keep_pinging
+from openwmi.net.rpc import RpcTransport
 from openwmi.security.context import AuthenticationLevel, ImpersonationLevel
 from openwmi.security.ntlm import ServerNames
 from openwmi.status import HResult
@@ -36,7 +35,7 @@ from openwmi.wmi.client import ClientInfo, RemoteNamespace, RemoteNamespaces
 from openwmi.wmi.interfaces import IWbemObjectSink
 from openwmi.wmi.sinks import SinkStub
 
-__all__ = ["DcomConnection", "open_dcom"]
+__all__ = ["DcomConnection", "Reachable", "open_dcom"]
 
 _log = logging.getLogger("openwmi.client")
 
@@ -48,12 +47,44 @@ def _this_client() -> ClientInfo:
     return ClientInfo(ServerNames.of(socket.gethostname()).computer, os.getpid())
 
 
+class Reachable(Protocol):
+    """A server, how calls reach it, and as whom: a `Destination` on the network, or this machine's `RunningServer`."""
+
+    @property
+    def host(self) -> str:
+        """Where it is, for people; over a network also for the resolver, which is at `port`."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """See `host`."""
+        ...
+
+    @property
+    def who(self) -> str:
+        """Who logs on, for people."""
+        ...
+
+    @property
+    def why_refused(self) -> str:
+        """What may be wrong with a log-on that is refused."""
+        ...
+
+    def transport(self, connect_timeout: float) -> RpcTransport:
+        """What makes calls to the server; the time is seconds."""
+        ...
+
+    async def sink_host(self, address: str) -> DcomHost:
+        """Where sinks live, listening: the server is reached from `address`."""
+        ...
+
+
 class DcomConnection:
     """One log-on to a server over DCOM: `openwmi.cim.operations.Namespaces`, and a place for sinks."""
 
     def __init__(
         self,
-        destination: Destination | RunningServer,
+        destination: Reachable,
         *,
         connect_timeout: float = 20.0,
         call_timeout: float = 30.0,
@@ -180,7 +211,7 @@ class _User:
 
 
 async def open_dcom(
-    destination: Destination | RunningServer,
+    destination: Reachable,
     namespace: str,
     locales: tuple[str, ...],
     timeout: float | None,

@@ -15,6 +15,7 @@ from openwmi.security.acceptors import LocalAcceptors
 from openwmi.security.accounts import Accounts
 from openwmi.security.ntlm import ServerNames
 from openwmi.security.principals import Principal
+from openwmi.security.residents import system_name
 from openwmi.wmi.interfaces import IWbemObjectSink
 
 __all__ = ["RunningServer"]
@@ -22,7 +23,7 @@ __all__ = ["RunningServer"]
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """The server; its system tells it who comes, and the client's who listens there (`Destination`'s other kind).
+    """The server; its system tells it who comes, and the client's who listens there.
 
     `owner` is the number of the user whose file the repository is: that user, root and this process's own may serve it.
     """
@@ -49,18 +50,15 @@ class RunningServer:
     @property
     def who(self) -> str:
         """Who comes, for people."""
-        import pwd  # which not every system has
-
-        user = os.geteuid()
-        try:
-            return pwd.getpwuid(user).pw_name
-        except KeyError:
-            return f"the user {user}"
+        return system_name(os.geteuid()) or f"the user {os.geteuid()}"
 
     @property
     def why_refused(self) -> str:
         """What may be wrong with a log-on that is refused."""
-        return f"the server has no account of that name: `openwmi account add {self.who}` makes one"
+        name = system_name(os.geteuid())
+        if name is None:
+            return "the system has no name for that user, by which the server could know an account"
+        return f"the server has no account of that name: `openwmi account add {name}` makes one"
 
     def transport(self, connect_timeout: float) -> RpcTransport:
         """What makes calls to the server."""

@@ -9,10 +9,10 @@ from openwmi.errors import ConfigurationError
 from openwmi.security.accounts import Accounts
 from openwmi.security.principals import Principal
 
-__all__ = ["resident"]
+__all__ = ["resident", "system_name"]
 
 
-def _system_name(user: int) -> str | None:
+def system_name(user: int) -> str | None:
     """The name of a user in the system's own table; None for a number that it does not know."""
     import pwd  # which not every system has
 
@@ -23,7 +23,7 @@ def _system_name(user: int) -> str | None:
 
 
 def resident(
-    accounts: Accounts, user: int, computer: str, *, name_of: Callable[[int], str | None] = _system_name
+    accounts: Accounts, user: int, computer: str, *, name_of: Callable[[int], str | None] = system_name
 ) -> Principal | None:
     """Whom the user with that number is on the server called `computer`.
 

@@ -13,13 +13,13 @@ from typing import Any, Final
 from openwmi.errors import ConnectionLost, DeadlineExceeded
 from openwmi.rpc import ClientConnection, Event, ServerConnection
 
-__all__ = ["READ", "THIS_MACHINE", "address_of", "close", "pump", "send", "user_at_the_other_end"]
+__all__ = ["READ", "address_of", "close", "pump", "send", "user_at_the_other_end"]
 
 # Little at a time, so that what one peer sends keeps the loop busy for some milliseconds at most.
 READ: Final = 32 * 1024
 # How long a flush may wait for a peer that does not read.
 _SEND_TIMEOUT: Final = 30.0
-THIS_MACHINE: Final = "localhost"
+_THIS_MACHINE: Final = "localhost"
 _CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: the process, the user and the group
 
 
@@ -83,7 +83,7 @@ def address_of(writer: asyncio.StreamWriter, which: str) -> str:
     name = writer.get_extra_info(which)
     if isinstance(name, tuple):
         return str(name[0])
-    return "an unknown address" if name is None else THIS_MACHINE
+    return "an unknown address" if name is None else _THIS_MACHINE
 
 
 def user_at_the_other_end(writer: asyncio.StreamWriter) -> int:
