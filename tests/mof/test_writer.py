@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from openwmi.cim import CimType, Class, Direction, Instance, Method, NameMap, Parameter, Property, Qualifier
+from openwmi.cim import CimType, Class, Direction, Instance, Method, NameMap, Parameter, Property, Qualifier, fold
 from openwmi.errors import WbemError
 from openwmi.mof import export_mof, write_mof
 from tests import strategies
@@ -68,7 +68,7 @@ def test_a_class_compiles_to_itself(cls: Class) -> None:
 @QUICK
 @given(CLASSES, st.data())
 def test_a_subclass_compiles_to_itself(base: Class, data: st.DataObject) -> None:
-    own = data.draw(CLASSES.filter(lambda c: c.name.lower() != base.name.lower() and not c.keys))
+    own = data.draw(CLASSES.filter(lambda c: fold(c.name) != fold(base.name) and not c.keys))
     fresh = replace(  # what it overrides might be what may not be overridden
         own,
         qualifiers=own.qualifiers.without(*base.qualifiers),

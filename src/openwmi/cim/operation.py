@@ -155,6 +155,7 @@ class Operation:
             self.finish(CANCELLED)
             raise
         except Error as error:
+            # What the producer itself did wrong is not the caller's mistake, so the caller gets the code and the text.
             self.fail(WbemError(WbemStatus.WBEM_E_FAILED, str(error)))
         except Exception:
             # A mistake of ours ends this operation, not the server; the log has the traceback, the caller a code.

@@ -85,8 +85,8 @@ async def _open_here(
             operations = await manager.connect(namespace, context)
     except TimeoutError:
         await manager.close()
-        late, slow = WbemStatus.WBEM_E_TIMED_OUT, Stage.NAMESPACE
-        raise DeadlineExceeded.after(timeout, context.peer, "no session", stage=slow, status=late) from None
+        status, stage = WbemStatus.WBEM_E_TIMED_OUT, Stage.NAMESPACE
+        raise DeadlineExceeded.after(timeout, context.peer, "no session", stage=stage, status=status) from None
     except BaseException:
         await manager.close()
         raise

@@ -397,8 +397,8 @@ class AsyncEnumerator:
         """At least one and at most `maximum` objects; none at the end. `DeadlineExceeded` if they take too long."""
         found, status = await self.next(maximum, self._context.timeout)
         if not found and status == WbemStatus.WBEM_S_TIMEDOUT:
-            timeout, host, late = self._context.timeout, self._context.peer, WbemStatus.WBEM_E_TIMED_OUT
-            raise DeadlineExceeded.after(timeout, host, "Next gave no object", status=late)
+            timeout, where = self._context.timeout, self._context.peer
+            raise DeadlineExceeded.after(timeout, where, "Next gave no object", status=WbemStatus.WBEM_E_TIMED_OUT)
         return found
 
     async def __aiter__(self) -> AsyncIterator[CimObject]:

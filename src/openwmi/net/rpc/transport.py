@@ -166,8 +166,8 @@ class RpcTransport:
         except TimeoutError as error:
             if error.errno is not None:  # the system's time was up, not ours
                 raise connect_error(endpoint, error) from error
-            late = self._connect_timeout
-            raise DeadlineExceeded.after(late, endpoint, "no connection", stage=Stage.CONNECT) from None
+            seconds = self._connect_timeout
+            raise DeadlineExceeded.after(seconds, endpoint, "no connection", stage=Stage.CONNECT) from None
         except OSError as error:
             raise connect_error(endpoint, error) from error
         except UnicodeError as error:  # of IDNA: a label that is empty or too long
@@ -179,8 +179,8 @@ class RpcTransport:
                 await connection.bind(syntax, security, self._level)
         except TimeoutError:
             await connection.close()
-            late, what = self._connect_timeout, "the bind was not answered"
-            raise DeadlineExceeded.after(late, endpoint, what, stage=Stage.BIND) from None
+            seconds, what = self._connect_timeout, "the bind was not answered"
+            raise DeadlineExceeded.after(seconds, endpoint, what, stage=Stage.BIND) from None
         except BaseException:
             await connection.close()
             raise
