@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 import openwmi
 
-pytest_plugins = ["pytester", "tests.requirements"]
+pytest_plugins = ["pytester", "tests.requirements", "tests.sockets"]
 
 # On CI the same examples every time, and no deadline: a busy machine is no bug.
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -144,6 +144,7 @@ def test_texts_are_sentences_of_one_line():
         (0x80010114, "RPC_E_INVALID_OBJECT"),
         (0x8001011D, "RPC_E_INVALID_OBJREF"),
         (0x80040154, "REGDB_E_CLASSNOTREG"),
+        (2, "ERROR_FILE_NOT_FOUND"),
         (5, "ERROR_ACCESS_DENIED"),
         (1717, "RPC_S_UNKNOWN_IF"),
         (1722, "RPC_S_SERVER_UNAVAILABLE"),

@@ -272,6 +272,7 @@ class HResult(IntEnum):
     SEC_E_NO_CREDENTIALS = 0x8009030E
     SEC_E_MESSAGE_ALTERED = 0x8009030F
     SEC_E_OUT_OF_SEQUENCE = 0x80090310
+    ERROR_FILE_NOT_FOUND = 0x00000002
     ERROR_ACCESS_DENIED = 0x00000005
     ERROR_INSUFFICIENT_BUFFER = 0x0000007A
     ERROR_INVALID_HANDLE = 0x00000006
@@ -664,6 +665,7 @@ _TEXT: dict[int, str] = {
     0x8009030E: "there are no credentials to log on with",
     0x8009030F: "a message does not fit its signature; it was changed on the way, or the keys differ",
     0x80090310: "a signed message came out of its order",
+    0x00000002: "there is no such file",
     0x00000005: "the account is not allowed to do this; check its rights and the authentication level",
     0x0000007A: "the room that the caller offers is too small for the answer",
     0x00000006: "the handle is not one that the server gave out",
@@ -897,6 +899,7 @@ _MI_RESULT: dict[int, MIResult] = {
     0x8009030E: MIResult.MI_RESULT_ACCESS_DENIED,
     0x8009030F: MIResult.MI_RESULT_ACCESS_DENIED,
     0x80090310: MIResult.MI_RESULT_ACCESS_DENIED,
+    0x00000002: MIResult.MI_RESULT_NOT_FOUND,
     0x00000005: MIResult.MI_RESULT_ACCESS_DENIED,
     0x0000007A: MIResult.MI_RESULT_INVALID_PARAMETER,
     0x00000006: MIResult.MI_RESULT_INVALID_PARAMETER,

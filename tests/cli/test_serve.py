@@ -48,17 +48,20 @@ def test_everything_over_the_network(serve: Serve, run: Run, tmp_path: Path, mon
     assert out["ProcessId"] > 0
 
 
-def test_without_a_host_the_running_server_is_asked(serve: Serve, run: Run, tmp_path: Path) -> None:
-    served = serve()
+def test_without_a_host_the_running_server_is_asked(
+    serve: Serve, run: Run, tmp_path: Path, socket_folder: Path
+) -> None:
+    repository = socket_folder / "r.db"
+    served = serve("--repository", repository)
     mof = tmp_path / "things.mof"
     mof.write_text(MOF + 'instance of Cli_Thing { Name = "first"; };')
-    here = ("--repository", served.repository)
+    here = ("--repository", repository)
     assert run("mof", "compile", *here, mof).out == f"{mof}: 3 objects\n"
     assert run("query", *here, "--format", "csv", "SELECT Name FROM Cli_Thing").out == "Name\r\nfirst\r\n"
     assert run("delete", *here, 'Cli_Thing="first"').status == 0
     refused = run("delete", *here, 'Cli_Thing="first"')
     assert (refused.status, "WBEM_E_NOT_FOUND" in refused.err) == (1, True)
-    assert run("diagnose", "--timeout", 100, f"local:{served.repository}").status == 0
+    assert run("diagnose", "--timeout", 100, f"local:{repository}").status == 0
     served.stop()
     assert run("query", *here, "--format", "csv", "SELECT Name FROM Cli_Thing").status == 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
+from openwmi.cli.fanout import Task, Writer
 from openwmi.cli.formats import Format
 from openwmi.cli.locations import classes_file, history_file
 from openwmi.cli.shell import _Host, _prompt, _Shell
@@ -144,6 +145,17 @@ class TestSeveralHosts:
         assert done.status == 1
         assert [line.split(":")[-1] for line in done.err.splitlines()][-1].strip() == "1 of 2 hosts failed"
         assert len(done.out.splitlines()) == 3
+
+    def test_the_first_host_stays_the_first(self, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever answers first: its classes are those that may be typed."""
+
+        def backwards(given: Sequence[Task[_Host]], parallel: int, write: Writer[_Host]) -> None:
+            write((task.host, found) for task in reversed(given) for found in task.work())
+
+        monkeypatch.setattr("openwmi.cli.shell.at_once", backwards)
+        shell = _Shell([_Host(name, session) for name in "abc"], Format.TABLE)
+        shell._use("root")
+        assert [host.name for host in shell._hosts] == ["a", "b", "c"]
 
     def test_the_prompt_says_how_many(self, session: Session) -> None:
         hosts = [_Host("one", session), _Host("two", ConfigurationError("not there"))]

@@ -64,10 +64,10 @@ def server_over(repository: Path, accounts: Accounts | None = None, **settings: 
 
 
 @pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[Running]:
+async def running(socket_folder: Path) -> AsyncIterator[Running]:
     accounts = Accounts()
     accounts.add("ada", "a password")
-    made = Running(server_over(tmp_path / "r.db", accounts), tmp_path / "r.db", accounts)
+    made = Running(server_over(socket_folder / "r.db", accounts), socket_folder / "r.db", accounts)
     async with made.server:
         manager = made.server.manager
         await manager.compile_mof(SCHEMA, CIMV2, context())
@@ -112,31 +112,38 @@ async def test_from_the_synchronous_api(running: Running) -> None:
     assert await asyncio.to_thread(ask) == ["x", "y"]
 
 
-async def test_without_a_server_it_is_opened_here(tmp_path: Path) -> None:
-    async with await aio.connect(f"local:{tmp_path / 'r.db'}") as session:
+async def test_without_a_server_it_is_opened_here(socket_folder: Path) -> None:
+    async with await aio.connect(f"local:{socket_folder / 'r.db'}") as session:
         assert isinstance(session, LocalSession)
-    async with server_over(tmp_path / "r.db"), await aio.connect(f"local:{tmp_path / 'r.db'}") as session:
+    async with server_over(socket_folder / "r.db"), await aio.connect(f"local:{socket_folder / 'r.db'}") as session:
         assert not isinstance(session, LocalSession)
-    async with await aio.connect(f"local:{tmp_path / 'r.db'}") as session:
+    async with await aio.connect(f"local:{socket_folder / 'r.db'}") as session:
         assert isinstance(session, LocalSession)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.db"]
+    assert sorted(path.name for path in socket_folder.iterdir()) == ["r.db"]
 
 
-async def test_the_socket_of_a_killed_server(tmp_path: Path) -> None:
-    path = socket_beside(tmp_path / "r.db")
+async def test_the_socket_of_a_killed_server(socket_folder: Path) -> None:
+    path = socket_beside(socket_folder / "r.db")
     assert path is not None
     SocketFile(path).socket.close()
     for _ in range(2):  # no file yet, then one
-        async with await aio.connect(f"local:{tmp_path / 'r.db'}") as session:
+        async with await aio.connect(f"local:{socket_folder / 'r.db'}") as session:
             assert isinstance(session, LocalSession)
-    async with server_over(tmp_path / "r.db"), await aio.connect(f"local:{tmp_path / 'r.db'}") as session:
+    async with server_over(socket_folder / "r.db"), await aio.connect(f"local:{socket_folder / 'r.db'}") as session:
         assert not isinstance(session, LocalSession)
 
 
-async def test_a_server_without_a_socket(tmp_path: Path) -> None:
-    async with server_over(tmp_path / "r.db", socket_path=None):
+async def test_a_server_that_goes_meanwhile(socket_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = RunningServer(socket_folder / "gone.sock", ME)
+    monkeypatch.setattr(RunningServer, "of", lambda repository: gone)
+    async with await aio.connect(f"local:{socket_folder / 'r.db'}") as session:
+        assert isinstance(session, LocalSession)
+
+
+async def test_a_server_without_a_socket(socket_folder: Path) -> None:
+    async with server_over(socket_folder / "r.db", socket_path=None):
         with pytest.raises(RepositoryInUse):
-            await aio.connect(f"local:{tmp_path / 'r.db'}")
+            await aio.connect(f"local:{socket_folder / 'r.db'}")
 
 
 async def test_a_second_server_leaves_the_first_ones_socket(running: Running) -> None:

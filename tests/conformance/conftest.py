@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, cast
 
 import pytest
@@ -27,6 +26,7 @@ from openwmi.security.accounts import Accounts
 from openwmi.security.principals import Principal
 from openwmi.server import Server
 from openwmi.status import WbemStatus
+from tests.sockets import short_folder
 
 from .blocking import Awaited
 
@@ -189,8 +189,8 @@ async def blocking_over_dcom() -> AsyncIterator[AsyncSession]:
 
 @asynccontextmanager
 async def over_a_socket(limits: Limits | None = None) -> AsyncIterator[AsyncSession]:
-    with TemporaryDirectory() as folder:
-        repository = Path(folder) / "repository.db"
+    with short_folder() as folder:
+        repository = folder / "repository.db"
         async with a_server(limits, repository), await aio.connect(f"local:{repository}", timeout=30) as session:
             yield session
 

@@ -115,10 +115,10 @@ def test_errors_name_the_key(tmp_path: Path, text: str, says: str) -> None:
     ],
 )
 def test_the_socket_is_beside_the_repository(
-    tmp_path: Path, text: str, repository: str | None, expected: str | None
+    socket_folder: Path, text: str, repository: str | None, expected: str | None
 ) -> None:
-    server = load(tmp_path, text).server(None if repository is None else tmp_path / repository, Accounts())
-    assert server._socket_path == (None if expected is None else tmp_path.resolve() / expected)
+    server = load(socket_folder, text).server(None if repository is None else socket_folder / repository, Accounts())
+    assert server._socket_path == (None if expected is None else socket_folder / expected)
 
 
 def test_files_that_are_no_settings(tmp_path: Path) -> None:

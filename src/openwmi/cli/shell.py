@@ -96,6 +96,8 @@ def _opened(where: Where, stack: ExitStack) -> list[_Host]:
 
     places = where.places()
     at_once(tasks(places, lambda place: [_host_at(place)]), where.parallel, keep)
+    names = [place.name for place in places]
+    hosts.sort(key=lambda host: names.index(host.name))  # not as they answered
     failures = [(host.name, host.opened) for host in hosts if isinstance(host.opened, Error)]
     if failures:
         failed = failures[0][1] if len(places) == 1 else HostsFailed(failures, len(places))
@@ -193,13 +195,13 @@ class _Shell:
 
     def _use(self, name: str) -> None:
         """Another namespace, on all hosts with a session or, if one of them does not have it, on none."""
-        hosts = [host for host in self._hosts if isinstance(host.opened, Error)]
+        moved: dict[str, _Host] = {}
 
-        def keep(moved: Iterator[tuple[str | None, _Host]]) -> None:
-            hosts.extend(host for _, host in moved)
+        def keep(found: Iterator[tuple[str | None, _Host]]) -> None:
+            moved.update((host.name, host) for _, host in found)
 
         at_once([Task(host.name, partial(host.moved, name)) for host in self._open], self._parallel, keep)
-        self._hosts = hosts
+        self._hosts = [moved.get(host.name, host) for host in self._hosts]
 
     def words(self) -> list[str]:
         """What may be typed next; without the names of classes, if the first host does not tell them soon."""

@@ -15,7 +15,7 @@ from openwmi.mof import IncludeReader, Source
 from openwmi.providers.host import HOST_PROVIDERS
 from openwmi.repository import MemoryStore, SqliteStore, Store
 from openwmi.security.principals import Principal
-from openwmi.status import WbemStatus
+from openwmi.status import HResult, WbemStatus
 
 __all__ = ["LocalSession", "open_local"]
 
@@ -65,8 +65,8 @@ async def _open_at_server(
     try:
         return await open_dcom(server, namespace, locales, timeout, optimized=optimized)
     except ConnectError as error:
-        # It has just gone, or was killed and has left its socket behind.
-        if isinstance(error.__cause__, ConnectionRefusedError | FileNotFoundError):
+        # It was killed and has left its socket behind, or has just gone.
+        if error.status in (HResult.WSAECONNREFUSED, HResult.ERROR_FILE_NOT_FOUND):
             return None
         raise
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from enum import Enum
 from typing import Any, Final, Generic, TypeVar
 
@@ -28,11 +28,12 @@ from openwmi.client.callbacks import Callbacks, Result, Sink, Teller, Told, end_
 from openwmi.errors import CallerError, DeadlineExceeded, Error, Stage, stage_of
 from openwmi.status import HResult, WbemStatus
 
-__all__ = ["AsyncOperation", "CancelReason", "not_started"]
+__all__ = ["AsyncOperation", "CancelReason", "expires_of", "in_time"]
 
 _log = logging.getLogger("openwmi.client")
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 _CLOSING: Final = 2.0  # seconds that a close waits for the server once the operation's own time is over
 
@@ -255,7 +256,21 @@ class AsyncOperation(Generic[T]):
             return None
 
 
-def not_started(name: str, context: CallContext, late: TimeoutError) -> DeadlineExceeded:
+def expires_of(context: CallContext) -> float | None:
+    """When a call that begins now must have ended, by the running loop's clock; None for no limit."""
+    return None if context.timeout is None else asyncio.get_running_loop().time() + context.timeout
+
+
+async def in_time(context: CallContext, name: str, work: Coroutine[Any, Any, W]) -> W:
+    """What `work` gives, which begins the call of that name. Raises `DeadlineExceeded` after the context's time-out."""
+    try:
+        async with asyncio.timeout(context.timeout):
+            return await work
+    except TimeoutError as late:
+        raise _not_started(name, context, late) from None
+
+
+def _not_started(name: str, context: CallContext, late: TimeoutError) -> DeadlineExceeded:
     """The error for a call of that name whose time was up before there was an operation."""
     stage = stage_of(late)
     # Without a stage it was the call itself, and not the way to the server.

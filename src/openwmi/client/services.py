@@ -18,7 +18,6 @@ belongs to events (ExecNotificationQuery, QueryObjectSink) follows with them.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, runtime_checkable
@@ -43,7 +42,7 @@ from openwmi.cim.operations import (
 from openwmi.cim.results import Enumerator, enumerator_of
 from openwmi.client.callbacks import Sink
 from openwmi.client.objects import bound
-from openwmi.client.operation import AsyncOperation, not_started
+from openwmi.client.operation import AsyncOperation, expires_of, in_time
 from openwmi.client.options import OperationOptions, context_of
 from openwmi.errors import DeadlineExceeded, NotFound, WbemError
 from openwmi.status import WbemStatus
@@ -98,7 +97,7 @@ class AsyncServices:
             raise WbemError.of(WbemStatus.WBEM_E_NOT_SUPPORTED, "OpenNamespace has no asynchronous form")
         context = self._caller.context(mode, 0, None)
         opening = self._operations.open_namespace(path, context)
-        return AsyncServices(self._session, await _in_time(context, "OpenNamespace", opening))
+        return AsyncServices(self._session, await in_time(context, "OpenNamespace", opening))
 
     @property
     def namespace(self) -> str:
@@ -129,13 +128,13 @@ class _Caller:
         sink: Sink | None = None,
     ) -> AsyncOperation[Any]:
         """Makes the call of the context's mode; the running operation."""
-        expires = _expires(context)
-        running = await _in_time(context, request.METHOD, self._operations.start(request, context))
+        expires = expires_of(context)
+        running = await in_time(context, request.METHOD, self._operations.start(request, context))
         return self.watched(running, expires, conclude, sink)
 
     async def enumerate(self, request: Request, context: CallContext) -> AsyncEnumerator:
         """The same for a call that gives an enumerator."""
-        place = await _in_time(context, request.METHOD, self._place(request, context))
+        place = await in_time(context, request.METHOD, self._place(request, context))
         return AsyncEnumerator(self, place, context)
 
     async def _place(self, request: Request, context: CallContext) -> _Place:
@@ -386,7 +385,7 @@ class AsyncEnumerator:
 
     async def next_async(self, count: int, sink: Sink | None = None) -> AsyncOperation[CimObject]:
         """The next `count` objects, to a sink (3.1.4.4.3); without one the operation is iterated over."""
-        return self._caller.watched(await self._place.next_async(count), _expires(self._context), sink=sink)
+        return self._caller.watched(await self._place.next_async(count), expires_of(self._context), sink=sink)
 
     @property
     def page_size(self) -> int:
@@ -415,19 +414,6 @@ class AsyncEnumerator:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-def _expires(context: CallContext) -> float | None:
-    """When a call that begins now must have ended, by the running loop's clock."""
-    return None if context.timeout is None else asyncio.get_running_loop().time() + context.timeout
-
-
-async def _in_time(context: CallContext, name: str, work: Coroutine[Any, Any, T]) -> T:
-    try:
-        async with asyncio.timeout(context.timeout):
-            return await work
-    except TimeoutError as late:
-        raise not_started(name, context, late) from None
 
 
 def _nothing(outcome: Outcome, found: CimObject | None) -> None:

@@ -9,7 +9,6 @@ else, in the session's own namespace, or the one that the option `namespace` nam
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 from collections.abc import Callable, Mapping
@@ -35,7 +34,7 @@ from openwmi.cim.operations import (
 from openwmi.client.mapping import Mapped, class_name_of
 from openwmi.client.methods import MethodResult, prepared, with_objects
 from openwmi.client.objects import Instance, bound
-from openwmi.client.operation import AsyncOperation, not_started
+from openwmi.client.operation import AsyncOperation, expires_of, in_time
 from openwmi.client.options import OperationOptions, checked_namespace, context_of
 from openwmi.errors import (
     Error,
@@ -315,23 +314,22 @@ class Verbs:
         flags: int = 0,
         namespace: str | None = None,
     ) -> AsyncOperation[T]:
-        loop = asyncio.get_running_loop()
         context = context_of(self._session.context, options, flags=flags)
         if context.remote and context.hears and not self._has_warned:
             self._has_warned = True
             names = " or ".join(str(what.name).lower() for what in context.hears)
             _log.warning("%s: DCOM carries no %s, so these callbacks of the session stay silent", context.peer, names)
-        expires = None if context.timeout is None else loop.time() + context.timeout
+        expires = expires_of(context)
         where = _namespace(options.get("namespace"), namespace)
         try:
-            async with asyncio.timeout_at(expires):
-                operations = await self._session.operations_in(where)
-                running = await operations.start(request, context)
-        except TimeoutError as late:
-            running = _refused(request, context, not_started(request.METHOD, context, late))
+            running = await in_time(context, request.METHOD, self._launch(where, request, context))
         except Error as error:
             running = _refused(request, context, error)
         return AsyncOperation(running, convert, conclude, expires=expires, callbacks=options.get("callbacks"))
+
+    async def _launch(self, namespace: str | None, request: Request, context: CallContext) -> Operation:
+        operations = await self._session.operations_in(namespace)
+        return await operations.start(request, context)
 
 
 def _namespace(wanted: str | None, named: str | None) -> str | None:

@@ -35,6 +35,7 @@ _log = logging.getLogger("openwmi.net")
 
 # What Windows calls the reasons for which a connection is not made.
 _STATUS: Final[dict[int | None, HResult]] = {
+    errno.ENOENT: HResult.ERROR_FILE_NOT_FOUND,  # of a Unix socket
     errno.ECONNREFUSED: HResult.WSAECONNREFUSED,
     errno.ECONNRESET: HResult.WSAECONNRESET,
     errno.EHOSTUNREACH: HResult.WSAEHOSTUNREACH,
