@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -295,8 +297,6 @@ class TestTheLastResort:
             run("get", "X")
 
     def test_a_reader_that_has_enough(self) -> None:
-        import subprocess
-
         command = [sys.executable, "-m", "openwmi", "query", "--repository", ":memory:", "--json"]
         with subprocess.Popen(
             [*command, "SELECT * FROM Win32_Process"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -305,6 +305,20 @@ class TestTheLastResort:
             assert query.stderr is not None
             query.stdout.close()
             assert query.stderr.read() == ""
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+    @pytest.mark.parametrize("arguments", [("--help",), ("query", "--json", "SELECT * FROM Win32_Process")])
+    def test_a_full_disk_is_no_mistake_of_ours(self, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "openwmi", *arguments],
+                env={**os.environ, "XDG_DATA_HOME": str(tmp_path)},
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert (done.returncode, done.stderr) == (1, "openwmi: cannot write: No space left on device\n")
 
     def test_status_of_an_exit(self) -> None:
         assert runs.run(["--help"]) == 0
@@ -323,6 +337,20 @@ class TestTheLastResort:
 )
 def test_clean(value: object, text: str) -> None:
     assert clean(value) == text
+
+
+def test_ctrl_c_before_anything_has_begun() -> None:
+    code = (
+        "import sys\n"
+        "class CtrlC:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'openwmi.cli.app': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, CtrlC())\n"
+        "from openwmi.cli import main\n"
+        "sys.exit(main(['--help']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_version_imports_next_to_nothing() -> None:

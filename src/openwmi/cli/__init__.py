@@ -25,9 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Before everything else is imported: scripts ask this often.
         sys.stdout.write(f"openwmi {__version__}\n")
         return 0
-    from openwmi.cli.run import run
+    try:
+        from openwmi.cli.run import run
 
-    return run(given, debug=is_debugging())
+        return run(given, debug=is_debugging())
+    except KeyboardInterrupt:  # while all of that is imported, too: it is half of a short command's time
+        return 130
 
 
 def is_debugging() -> bool:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from typing import Final
+
 from openwmi.causes import Cause, likely_causes
 from openwmi.cli.fanout import HostsFailed
 from openwmi.cli.output import cause_lines, clean
@@ -10,6 +14,8 @@ from openwmi.mof import MofError, MofErrors
 from openwmi.wql import WqlError
 
 __all__ = ["told"]
+
+_FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))  # what no program can do anything about
 
 
 def told(error: Exception) -> str:
@@ -37,6 +43,8 @@ def _what(error: Exception) -> str:
         return f"openwmi: {InvalidQuery(' '.join(error.message.split()))}\n{error.excerpt}"
     if isinstance(error, Error):
         return "\n".join(["openwmi: " + " ".join(str(error).split()), *_extended(error)])
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return f"openwmi: cannot write: {os.strerror(error.errno)}"
     what = " ".join(str(error).split())
     return (
         f"openwmi: unexpected {type(error).__name__}{': ' + what if what else ''};"

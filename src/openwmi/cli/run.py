@@ -13,7 +13,7 @@ __all__ = ["run"]
 
 
 def run(arguments: list[str], *, debug: bool = False) -> int:
-    """The exit status of the command line `arguments`. With `debug`, failures have their traceback."""
+    """The exit status of the command line `arguments`. With `debug`, failures are raised; Ctrl-C always is."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Data may hold what the terminal's encoding cannot say.
@@ -21,18 +21,24 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     try:
         status = _run(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has seen enough. What is still buffered must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has seen enough
+        _end_output()
         return 1
-    except KeyboardInterrupt:
-        return 130
     except Exception as error:
         if debug:
             raise
         _say(told(error))
+        _end_output()
         return 1
     return status
+
+
+def _end_output() -> None:
+    """Writes what is still buffered, or gives it up: what cannot be written must not fail again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> int:
