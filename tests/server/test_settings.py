@@ -121,6 +121,16 @@ def test_the_socket_is_beside_the_repository(
     assert server._socket_path == (None if expected is None else socket_folder / expected)
 
 
+def test_no_socket_has_a_reason_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / ("x" * 108)
+    folder.mkdir()
+    assert load(tmp_path, "socket = false").server(folder / "other.db", Accounts())._socket_path is None
+    assert not caplog.messages
+    assert load(tmp_path, "").server(folder / "r.db", Accounts())._socket_path is None
+    [message] = caplog.messages
+    assert f"no socket beside {folder / 'r.db'}: its path is too long" in message
+
+
 def test_files_that_are_no_settings(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"none\.toml: cannot be read: No such file"):
         Settings.load(tmp_path / "none.toml")

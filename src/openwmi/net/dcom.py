@@ -6,7 +6,9 @@ A server has two ports, the resolver's (135 by custom) and the exporter's; a cli
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -51,6 +53,15 @@ async def keep_pinging(importers: Callable[[], Iterable[Importer]]) -> None:
         for problem in await asyncio.gather(*pings, return_exceptions=True):
             if problem is not None:
                 _log.error("a ping failed", exc_info=problem)
+
+
+def _why_not(error: OSError) -> str:
+    """Why nothing listens, in the system's words: asyncio's own repeat the address and the port."""
+    if error.errno == errno.EADDRINUSE:
+        return f"{os.strerror(error.errno)}: end what listens there, or name another port"
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 class DcomHost:
@@ -164,7 +175,7 @@ class DcomHost:
                 f"this account may not listen at {address} on port {port}: name another port, or give it the right to"
             ) from None
         except OSError as error:
-            raise ConfigurationError(f"cannot listen at {address} on port {port}: {error.strerror or error}") from None
+            raise ConfigurationError(f"cannot listen at {address} on port {port}: {_why_not(error)}") from None
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Runs `work` to its end, or to the host's; what goes wrong in it is logged."""

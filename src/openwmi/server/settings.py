@@ -16,6 +16,7 @@ to the file's own folder.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -44,6 +45,8 @@ __all__ = ["Settings"]
 
 _FILES: Final = ("repository", "accounts", "backups", "keytab", "ready_file")
 _IN_MEMORY: Final = ":memory:"
+
+_log = logging.getLogger("openwmi.server")
 
 
 def _fields_of(kind: type) -> BeforeValidator:
@@ -149,8 +152,21 @@ class Settings(BaseModel):
             keytab=self.keytab,
             backups=self.backups,
             recovery=None if repository is None else RecoveryList.beside(repository),
-            socket_path=socket_beside(repository) if self.socket and repository is not None else None,
+            socket_path=None if repository is None else self._socket_path(repository),
         )
+
+    def _socket_path(self, repository: Path) -> Path | None:
+        """Where users of this machine are let in, if anywhere."""
+        if not self.socket:
+            return None
+        path = socket_beside(repository)
+        if path is None:
+            _log.warning(
+                "users of this machine log on over the network, with a password: there can be no socket beside %s:"
+                " its path is too long for one, or this system has none",
+                repository,
+            )
+        return path
 
     def _chosen_providers(self) -> tuple[Callable[[], Provider] | str, ...]:
         """What `providers` names, entry points by their names; all the host's providers for None."""
