@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,6 +137,30 @@ def test_nobody_waits_for_a_silent_host_after_ctrl_c() -> None:
     finally:
         answered.set()
     seen.wait()  # what it holds is given back nevertheless
+
+
+def test_the_end_of_the_process_does_not_wait_for_a_silent_host() -> None:
+    code = (
+        "import sys, threading\n"
+        "from openwmi.cli.fanout import Task, at_once\n"
+        "asked = threading.Event()\n"
+        "def silent():\n"
+        "    asked.set()\n"
+        "    threading.Event().wait()\n"
+        "    yield 1\n"
+        "def talking():\n"
+        "    asked.wait()\n"
+        "    yield 2\n"
+        "def interrupted(found):\n"
+        "    next(found)\n"
+        "    raise KeyboardInterrupt\n"
+        "try:\n"
+        "    at_once([Task('a', silent), Task('b', talking)], 2, interrupted)\n"
+        "except KeyboardInterrupt:\n"
+        "    sys.exit(130)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_failures_are_all_told(three: list[str]) -> None:

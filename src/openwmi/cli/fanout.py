@@ -6,7 +6,6 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -137,24 +136,33 @@ def _results(given: Sequence[Task[T]], parallel: int) -> Iterator[queue.Queue[_E
     def visit(task: Task[T]) -> None:
         problem: Exception | None = None
         try:
-            if not left.is_set():
-                with _at_work(task) as results:
-                    for found in results:
-                        if not report((task.host, (found,), None)):
-                            break  # nobody wants more
+            with _at_work(task) as results:
+                for found in results:
+                    if not report((task.host, (found,), None)):
+                        break  # nobody wants more
         except Exception as error:
             problem = error
         report((task.host, None, problem))
 
-    pool = ThreadPoolExecutor(min(parallel, len(given)), "openwmi-host")
+    waiting = iter(given)
+    turn = threading.Lock()
+
+    def visit_all() -> None:
+        while not left.is_set():
+            with turn:
+                task = next(waiting, None)
+            if task is None:
+                return
+            visit(task)
+
     try:
-        for task in given:
-            pool.submit(visit, task)
+        for number in range(min(parallel, len(given))):
+            # Whoever leaves early, as with Ctrl-C, does not wait for hosts that are silent, nor does the end of the
+            # process: it would for the threads of an executor.
+            threading.Thread(target=visit_all, name=f"openwmi-host-{number}", daemon=True).start()
         yield events
     finally:
         left.set()
-        # Whoever leaves early, as with Ctrl-C at the shell's prompt, does not wait for hosts that are silent.
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
