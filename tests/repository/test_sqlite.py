@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from openwmi.errors import ConfigurationError, WbemError
+from openwmi.errors import ConfigurationError, RepositoryDamaged, WbemError
 from openwmi.repository import SqliteStore, database
 from tests.repository.models import BASE, DERIVED, NS, SCHEMA
 from tests.repository.support import ROW, edit, filled, first_layout
@@ -298,3 +298,26 @@ def test_a_transaction_that_the_disk_undid_takes_no_more(path: Path) -> None:
             careless(store)
         assert [i["Id"] for i in store.instances(NS, "Base")] == [1]
         store.put_instance(NS, BASE.new(Id=8))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "says"),
+    [
+        (sqlite3.SQLITE_IOERR_SHMOPEN, ConfigurationError, "whether the file system is read-only"),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, ConfigurationError, "cannot be written to"),
+        (sqlite3.SQLITE_CORRUPT, RepositoryDamaged, "restore it from a backup"),
+    ],
+)
+def test_only_what_is_damaged_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[Exception], says: str
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        error = sqlite3.OperationalError("refused")
+        error.sqlite_errorcode = code
+        raise error
+
+    SqliteStore(tmp_path / "r.db").close()
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        SqliteStore(tmp_path / "r.db")
+    assert type(caught.value) is kind

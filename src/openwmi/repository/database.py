@@ -242,6 +242,11 @@ def _problem(path: Path, error: sqlite3.Error) -> ConfigurationError:
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return ConfigurationError(f"the repository {path}, or its folder, cannot be written to: {error}")
+    if code == sqlite3.SQLITE_IOERR:  # says nothing about what is in the file: it is so on read-only file systems, too
+        return ConfigurationError(
+            f"the repository {path}, or its folder, cannot be read or written: {error};"
+            " look whether the file system is read-only, or the disk fails"
+        )
     if code == sqlite3.SQLITE_FULL:
         return ConfigurationError(f"the repository {path} cannot be opened: {error}")
     return RepositoryDamaged(
