@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,7 @@ def as_user(running: Running, monkeypatch: pytest.MonkeyPatch) -> Callable[[str 
     def become(name: str | None) -> None:
         account = None if name is None else running.accounts.find("", name)
         principal = None if account is None else account.principal("HOST")
+        monkeypatch.setattr(server_module, "is_system", lambda user: False)
         monkeypatch.setattr(server_module, "resident", lambda accounts, user, computer: principal)
 
     return become
@@ -131,6 +133,41 @@ async def test_the_socket_of_a_killed_server(socket_folder: Path) -> None:
             assert isinstance(session, LocalSession)
     async with server_over(socket_folder / "r.db"), await aio.connect(f"local:{socket_folder / 'r.db'}") as session:
         assert not isinstance(session, LocalSession)
+
+
+async def test_a_link_to_another_servers_socket_is_none(running: Running, socket_folder: Path) -> None:
+    other = socket_folder / "other.db"
+    async with await aio.connect(f"local:{other}"):
+        pass
+    (socket_folder / "other.db.sock").symlink_to(f"{running.repository}.sock")
+    assert RunningServer.of(running.repository) is not None
+    assert RunningServer.of(other) is None
+    async with await aio.connect(f"local:{other}") as session:
+        assert isinstance(session, LocalSession)
+
+
+async def test_names_are_looked_up_once_and_hold_up_nobody_else(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    answered = threading.Event()
+
+    def slow(accounts: Accounts, user: int, computer: str) -> Principal | None:
+        asked.append(user)
+        answered.wait()
+        return None
+
+    monkeypatch.setattr(server_module, "resident", slow)
+    connections = [asyncio.create_task(running.server._resident(ME + 1)) for _ in range(100)]
+    try:
+        connections[0].cancel()
+        assert await running.server._resident(ME) == Principal.local_system()
+    finally:
+        answered.set()
+    assert await asyncio.gather(*connections[1:]) == [None] * 99
+    assert asked == [ME + 1]
+    assert await running.server._resident(ME + 1) is None
+    assert asked == [ME + 1] * 2  # who had no account may have one now
 
 
 async def test_a_server_that_goes_meanwhile(socket_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

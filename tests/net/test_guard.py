@@ -65,6 +65,12 @@ def test_the_budget_is_positive() -> None:
     assert 16 <= connection_budget() <= 2500
 
 
+def test_three_listeners_leave_files_for_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1024, 1024))
+    assert 3 * connection_budget() <= 1024 - 400
+
+
 def test_refusals_are_counted_instead_of_shown(caplog: pytest.LogCaptureFixture) -> None:
     log = RefusalLog(logging.getLogger("openwmi.test"), lines=2, window=10)
     with caplog.at_level(logging.WARNING, "openwmi.test"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -13,14 +15,22 @@ from openwmi.dcom.bindings import Endpoint
 from openwmi.dcom.peer import Caller
 from openwmi.errors import ConfigurationError, ConnectError, PeerError, RpcFault, Stage
 from openwmi.net.guard import Guests
-from openwmi.net.rpc import RpcTransport, UnixConnector
-from openwmi.net.unixsockets import NumberedSocket, SocketFile, numbered, socket_beside
+from openwmi.net.rpc import RpcTransport, UnixConnector, listener
+from openwmi.net.unixsockets import (
+    _SO_PASSRIGHTS,
+    NumberedSocket,
+    SocketFile,
+    numbered,
+    socket_beside,
+    unix_socket,
+)
 from openwmi.rpc import ConnectionLimits
 from openwmi.security.context import AuthenticationLevel, ImpersonationLevel
 from openwmi.security.ntlm import NtlmInitiator
 from openwmi.security.principals import Principal
 from openwmi.status import HResult
 from tests.net.support import PASSWORD, Network
+from tests.wire import within
 
 ME = os.geteuid()
 SOMEWHERE = Endpoint("somewhere.invalid", 1)
@@ -122,6 +132,92 @@ async def test_one_user_has_a_share_of_the_connections(network: UnixNetwork) -> 
     await network.connections(share)
 
 
+class Users:
+    """Who connects, one after the other: the system's part."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.next = ME
+        monkeypatch.setattr(listener, "user_at_the_other_end", lambda connected: self.next)
+
+
+async def test_a_flood_of_one_user_pushes_out_nobody_else(
+    network: UnixNetwork, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    users = Users(monkeypatch)
+    network.residents.principal = None
+    network.listener.guests = Guests(20, strangers=2)
+    first = network.client()
+    assert await network.alive(first)
+    users.next = ME + 1
+    for _ in range(5):
+        assert await network.alive(network.client())
+    await network.connections(3)
+    assert await network.alive(first)
+    assert {record.message.split(" without")[0] for record in caplog.records} == {
+        f"closed the oldest connection of the user {ME + 1}"
+    }
+
+
+async def test_who_is_sent_away_does_not_wait_to_be_known(
+    network: UnixNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(user: int) -> Principal | None:
+        await asyncio.Event().wait()
+        return None
+
+    monkeypatch.setattr(network.listener, "_residents", never)
+    network.listener.guests = Guests(20, strangers=1)
+    connected = [await asyncio.open_unix_connection(numbered(network.bound.port)) for _ in range(5)]
+    for reader, _ in connected[:-1]:
+        with suppress(ConnectionError):
+            assert await within(reader.read()) == b""
+    await network.connections(1)
+    assert len(network.listener.guests) == 1
+    for _, writer in connected:
+        writer.close()
+
+
+async def test_a_listener_without_room_is_waited_for() -> None:
+    bound = NumberedSocket()
+    with bound.socket, ExitStack() as others:
+        bound.socket.listen(1)
+        while True:
+            other = others.enter_context(socket.socket(socket.AF_UNIX))
+            other.setblocking(False)
+            try:
+                other.connect(numbered(bound.port))
+            except BlockingIOError:
+                break
+        connecting = asyncio.create_task(UnixConnector(lambda _: numbered(bound.port), ME.__eq__)(SOMEWHERE))
+        await asyncio.sleep(0)
+        assert not connecting.done()
+        others.enter_context(bound.socket.accept()[0])
+        _, writer = await within(connecting)
+        writer.close()
+
+
+def test_nobody_passes_files() -> None:
+    bound = NumberedSocket()
+    with bound.socket, unix_socket() as client:
+        if not refuses_files(client):
+            pytest.skip("this system knows no SO_PASSRIGHTS")
+        bound.socket.listen()
+        client.connect(numbered(bound.port))
+        accepted, _ = bound.socket.accept()
+        with accepted:
+            for end in (client, accepted):
+                with pytest.raises(PermissionError):
+                    socket.send_fds(end, [b"x"], [bound.socket.fileno()])
+                end.send(b"x")
+
+
+def refuses_files(made: socket.socket) -> bool:
+    try:
+        return made.getsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS) == 0
+    except OSError:
+        return False
+
+
 def test_the_socket_beside_a_file(socket_folder: Path) -> None:
     file = socket_folder / "r.db"
     link = socket_folder / "link.db"
@@ -169,6 +265,40 @@ class TestSocketFile:
                 with pytest.raises(ConfigurationError, match="another server listens there"):
                     SocketFile(path)
         assert path.exists()
+
+    def test_nothing_is_opened_to_all_but_the_socket(self, socket_folder: Path) -> None:
+        victim = socket_folder / "victim"
+        victim.touch(mode=0o600)
+        path = socket_folder / "s"
+        made = SocketFile(path)
+        with made.socket:
+            path.unlink()
+            path.symlink_to(victim)
+            with pytest.raises(ConfigurationError, match="another file"):
+                made._open_to_all()
+        assert victim.stat().st_mode & 0o777 == 0o600
+
+    def test_a_socket_from_elsewhere_is_not_opened_to_all(self, socket_folder: Path) -> None:
+        made, others = SocketFile(socket_folder / "s"), SocketFile(socket_folder / "other")
+        with made.socket, others.socket:
+            others.path.chmod(0o600)
+            made.path.unlink()
+            made.path.hardlink_to(others.path)
+            with pytest.raises(ConfigurationError, match="another file"):
+                made._open_to_all()
+        assert others.path.stat().st_mode & 0o777 == 0o600
+
+    def test_what_cannot_be_removed_holds_up_nothing(
+        self, socket_folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = socket_folder / "s"
+        made = SocketFile(path)
+        made.socket.close()
+        path.unlink()
+        path.mkdir()
+        made.remove()
+        assert path.is_dir()
+        assert "cannot be removed" in caplog.text
 
     def test_another_file_is_left_alone(self, socket_folder: Path) -> None:
         path = socket_folder / "s"

@@ -10,7 +10,7 @@ import pytest
 
 from openwmi.security.accounts import Accounts
 from openwmi.security.principals import ADMINISTRATORS, LOCAL_SYSTEM, NETWORK
-from openwmi.security.residents import resident, system_name
+from openwmi.security.residents import is_system, resident, system_name
 
 OTHER = os.geteuid() + 1000
 NAMES = {0: "root", OTHER: "ada"}
@@ -53,6 +53,8 @@ def test_root_and_the_servers_own_user_are_the_system(accounts: Accounts, user: 
     found = resident(accounts, user, "HOST", name_of=NAMES.get)
     assert found is not None
     assert (found.sid, ADMINISTRATORS in found.groups) == (LOCAL_SYSTEM, True)
+    assert is_system(user)
+    assert not is_system(OTHER)
 
 
 def test_nobody_comes_in_by_accounts_that_cannot_be_read(tmp_path: Path) -> None:

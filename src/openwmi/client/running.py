@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -38,7 +39,10 @@ class RunningServer:
         """The server that has `repository` open, if there seems to be one."""
         found = socket_beside(repository)
         try:
-            return cls(found, repository.stat().st_uid) if found is not None and found.exists() else None
+            # A link is none: it could lead to the server of another repository, which would be trusted just as well.
+            if found is None or not stat.S_ISSOCK(found.lstat().st_mode):
+                return None
+            return cls(found, repository.stat().st_uid)
         except OSError:  # the same will be said of the file
             return None
 

@@ -10,13 +10,14 @@ from typing import Final
 __all__ = ["Guests", "RefusalLog", "connection_budget"]
 
 _MOST_CONNECTIONS: Final = 2500
+_LISTENERS: Final = 3  # of a server: two ports and a Unix socket
 # What else the process has open: the repository, its log, callbacks to sinks, the children's pipes, results on disk.
 _RESERVED_FILES: Final = 400
 _SHARES, _LEAST_SHARE = 4, 16
 
 
 def connection_budget() -> int:
-    """How many connections one of two listeners may have, with the files that this process may open."""
+    """How many connections one of a server's listeners may have, with the files that this process may open."""
     try:
         import resource
     except ImportError:  # not on this system, which has no such limit
@@ -24,7 +25,7 @@ def connection_budget() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return _MOST_CONNECTIONS
-    return max(16, min(_MOST_CONNECTIONS, (soft - _RESERVED_FILES) // 2))
+    return max(16, min(_MOST_CONNECTIONS, (soft - _RESERVED_FILES) // _LISTENERS))
 
 
 class Guests:

@@ -9,7 +9,7 @@ from openwmi.errors import ConfigurationError
 from openwmi.security.accounts import Accounts
 from openwmi.security.principals import Principal
 
-__all__ = ["resident", "system_name"]
+__all__ = ["is_system", "resident", "system_name"]
 
 
 def system_name(user: int) -> str | None:
@@ -22,16 +22,21 @@ def system_name(user: int) -> str | None:
         return None
 
 
+def is_system(user: int) -> bool:
+    """Whether that is root or the server's own user, who can do all that the server can."""
+    return user in (0, os.geteuid())
+
+
 def resident(
     accounts: Accounts, user: int, computer: str, *, name_of: Callable[[int], str | None] = system_name
 ) -> Principal | None:
     """Whom the user with that number is on the server called `computer`.
 
-    Root and the server's own user, who can do all that the server can, are the system. Others are the account whose
+    Who `is_system` is the system. Others are the account whose
     name is theirs to the letter: a user of a directory, ``ada@corp.example``, is not the local ada. None for everybody
     else, and while the accounts cannot be read. To ask the system's table may take time.
     """
-    if user in (0, os.geteuid()):
+    if is_system(user):
         return Principal.local_system()
     name = name_of(user)
     if name is None:

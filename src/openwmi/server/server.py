@@ -36,7 +36,7 @@ from openwmi.security.accounts import Accounts
 from openwmi.security.context import AuthenticationLevel
 from openwmi.security.ntlm import ServerNames
 from openwmi.security.principals import LOCAL_SYSTEM, Principal
-from openwmi.security.residents import resident
+from openwmi.security.residents import is_system, resident
 from openwmi.server.callbacks import Callbacks, CallbackSecurity
 from openwmi.wmi.backup import (
     CLSID_WBEM_BACKUP_RESTORE,
@@ -59,6 +59,7 @@ RPC_PORT: Final = 135
 EXPORTER_PORT: Final = 13500
 
 _DECODED_AT_ONCE: Final = 2  # large objects in parameters, each in a thread
+_NAMED_AT_ONCE: Final = 4  # users of this machine whose names are looked up, each in a thread
 
 
 @contextmanager
@@ -167,6 +168,8 @@ class Server:
             advertise=advertise,
             activation_minimum=activation_minimum,
         )
+        self._naming = WorkerThreads("users", _NAMED_AT_ONCE)
+        self._named: dict[int, asyncio.Future[Principal | None]] = {}
         self._decoding = WorkerThreads("objects", _DECODED_AT_ONCE)
         self._wmi = WmiServer(
             namespaces=self.manager,
@@ -219,6 +222,7 @@ class Server:
         await self.manager.close()
         await self._host.close()
         self._decoding.close()
+        self._naming.close()
         if self._pinging is not None:
             self._pinging.cancel()
             await asyncio.wait({self._pinging})
@@ -242,8 +246,14 @@ class Server:
         await self.stop()
 
     async def _resident(self, user: int) -> Principal | None:
-        # In a thread: the system may have to ask a directory for the user's name.
-        return await asyncio.to_thread(resident, self._accounts, user, self._names.computer)
+        if is_system(user):
+            return Principal.local_system()
+        # In a thread, and once for all its connections: the system may have to ask a directory for the user's name.
+        found = self._named.get(user)
+        if found is None:
+            found = self._named[user] = self._naming.run(resident, self._accounts, user, self._names.computer)
+            found.add_done_callback(lambda _: self._named.pop(user))
+        return await asyncio.shield(found)
 
     def _is_current(self, principal: Principal) -> bool:
         """Whether somebody who came in is still who that was; nobody becomes the system by logging on."""

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from openwmi.dcom.bindings import Endpoint
 from openwmi.errors import ConfigurationError, ConnectError, Stage
-from openwmi.net.rpc.streams import READ, user_at_the_other_end
+from openwmi.net.rpc.streams import READ
+from openwmi.net.unixsockets import unix_socket, user_at_the_other_end
 
 __all__ = ["Connector", "Streams", "TcpConnector", "UnixConnector"]
 
+_AGAIN: Final = 0.05  # seconds between two looks whether a listener has room
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -57,9 +60,30 @@ class UnixConnector:
 
     async def __call__(self, endpoint: Endpoint) -> Streams:
         """See `Connector`."""
-        reader, writer = await asyncio.open_unix_connection(self._name_of(endpoint), limit=READ)
-        user = user_at_the_other_end(writer)
+        made = unix_socket()
+        made.setblocking(False)
+        try:
+            await _connect(made, self._name_of(endpoint))
+        except BaseException:
+            made.close()
+            raise
+        user = user_at_the_other_end(made)
+        reader, writer = await asyncio.open_unix_connection(sock=made, limit=READ)
         if not self._trusted(user):
             writer.transport.abort()
             raise ConnectError(f"{endpoint}: the user {user} listens there, and may not", stage=Stage.CONNECT)
         return reader, writer
+
+
+async def _connect(made: socket.socket, name: str) -> None:
+    """Connects, as soon as the listener has room.
+
+    Not by asyncio's `sock_connect`, which takes a full queue for a connection under way.
+    """
+    while True:
+        try:
+            made.connect(name)
+        except BlockingIOError:  # and nobody tells when there is room
+            await asyncio.sleep(_AGAIN)
+        else:
+            return

@@ -15,7 +15,8 @@ from uuid import UUID
 from openwmi.dcom.peer import Caller, Peer, Refused
 from openwmi.errors import AuthenticationError, ConnectionLost, DeadlineExceeded, PeerError, TransportError
 from openwmi.net.guard import Guests, RefusalLog, connection_budget
-from openwmi.net.rpc.streams import READ, address_of, close, pump, send, user_at_the_other_end
+from openwmi.net.rpc.streams import READ, address_of, close, pump, send
+from openwmi.net.unixsockets import user_at_the_other_end
 from openwmi.rpc import (
     AssociationGroups,
     AuthenticationNeeded,
@@ -64,6 +65,11 @@ class _Resident:
 
     user: int
     principal: Principal | None
+
+
+def _name_of(user: int) -> str:
+    """Where the connections of one user of this machine come from: each has a share of its own, as an address has."""
+    return f"the user {user}"
 
 
 class RpcListener:
@@ -117,32 +123,35 @@ class RpcListener:
         if self._closed:  # it was accepted just before
             writer.transport.abort()
             return
-        address = address_of(writer, "peername")
+        user = None if self._residents is None else user_at_the_other_end(writer.get_extra_info("socket"))
+        source = address_of(writer, "peername") if user is None else _name_of(user)
         now = time.monotonic()
-        suspect = self.throttle.suspects(address, now)
-        if not self.guests.admit(writer, address, lambda: self._send_away(writer, address), suspect=suspect):
-            self.refusals.warning(address, now, "refused a connection from %s: there are too many", address)
+        suspect = self.throttle.suspects(source, now)
+        task = self._sessions.start(self._serve(reader, writer, user))
+        if not self.guests.admit(writer, source, lambda: self._send_away(writer, source, task), suspect=suspect):
+            self.refusals.warning(source, now, "refused a connection from %s: there are too many", source)
+            task.cancel()
             writer.transport.abort()
             return
-        task = self._sessions.start(self._serve(reader, writer))
         task.add_done_callback(lambda _: self._left(writer))
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, user: int | None) -> None:
         resident = None
-        if self._residents is not None:
-            user = user_at_the_other_end(writer)
+        if self._residents is not None and user is not None:
             resident = _Resident(user, await self._residents(user))
-            if resident.principal is not None and not self.guests.known(writer, f"user {user}"):
-                message = "refused a connection of the user %d: it has %d already"
-                self.refusals.warning(f"user {user}", time.monotonic(), message, user, self.guests.share)
+            source = _name_of(user)
+            if resident.principal is not None and not self.guests.known(writer, source):
+                message = "refused a connection of %s: it has %d already"
+                self.refusals.warning(source, time.monotonic(), message, source, self.guests.share)
                 return
         await _ServedConnection(self, reader, writer, resident).run()
 
-    def _send_away(self, writer: asyncio.StreamWriter, address: str) -> None:
-        """Ends a connection that has not authenticated, for one that has just come."""
+    def _send_away(self, writer: asyncio.StreamWriter, source: str, task: asyncio.Task[None]) -> None:
+        """Ends a connection that has not authenticated, for one that has just come, whatever it waits for."""
         message = "closed the oldest connection of %s without authentication: there are too many"
-        self.refusals.warning(address, time.monotonic(), message, address)
+        self.refusals.warning(source, time.monotonic(), message, source)
         writer.transport.abort()
+        task.cancel()
 
     def _left(self, writer: asyncio.StreamWriter) -> None:
         self.guests.left(writer)
@@ -175,13 +184,15 @@ class _ServedConnection:
         self._resident = resident
         self._address = address_of(writer, "peername")
         self._local_address = address_of(writer, "sockname")
+        # Whose refusals are counted together, and whose associations are shared.
+        self._source = self._address if resident is None else _name_of(resident.user)
         self._machine = ServerConnection(
             listener.interfaces,
             now=time.monotonic(),
             limits=listener.limits,
             auth_types=frozenset(listener.acceptors.providers if resident is None else ()),
             groups=listener.groups,
-            client=self._address,
+            client=self._source,
             traffic=listener.traffic,
             secondary_address=str(listener.port),
             known=resident is not None and resident.principal is not None,
@@ -229,14 +240,14 @@ class _ServedConnection:
     def _broken(self, reason: PeerError, undone: str) -> None:
         """Says why the connection is over; that a client has left when it was done is no news."""
         if isinstance(reason, ConnectionLost) and not undone:
-            _log.debug("the connection from %s ended: %s", self._address, reason)
+            _log.debug("the connection from %s ended: %s", self._source, reason)
             return
         message = "closed the connection from %s: %s"
         if undone:
             message += f", {undone}"
         # What a client was doing when the time was up is no news of a server.
         why = reason.message if isinstance(reason, TransportError) else reason
-        self._listener.refusals.info(self._address, time.monotonic(), message, self._address, why)
+        self._listener.refusals.info(self._source, time.monotonic(), message, self._source, why)
 
     async def _authenticate(self, event: AuthenticationNeeded) -> None:
         """One step of an authentication exchange, and the answer; a wrong password's is late."""
@@ -314,7 +325,7 @@ class _ServedConnection:
             machine.respond(request.call_id, stub)
         except Refused as refusal:
             self._listener.refusals.warning(
-                self._address, time.monotonic(), "refused a call of %s: %s", caller, refusal.reason
+                self._source, time.monotonic(), "refused a call of %s: %s", caller, refusal.reason
             )
             machine.fault(request.call_id, refusal.status)
         except asyncio.CancelledError:

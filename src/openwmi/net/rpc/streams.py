@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import struct
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -13,14 +11,13 @@ from typing import Any, Final
 from openwmi.errors import ConnectionLost, DeadlineExceeded
 from openwmi.rpc import ClientConnection, Event, ServerConnection
 
-__all__ = ["READ", "address_of", "close", "pump", "send", "user_at_the_other_end"]
+__all__ = ["READ", "address_of", "close", "pump", "send"]
 
 # Little at a time, so that what one peer sends keeps the loop busy for some milliseconds at most.
 READ: Final = 32 * 1024
 # How long a flush may wait for a peer that does not read.
 _SEND_TIMEOUT: Final = 30.0
 _THIS_MACHINE: Final = "localhost"
-_CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: the process, the user and the group
 
 
 async def pump(
@@ -84,10 +81,3 @@ def address_of(writer: asyncio.StreamWriter, which: str) -> str:
     if isinstance(name, tuple):
         return str(name[0])
     return "an unknown address" if name is None else _THIS_MACHINE
-
-
-def user_at_the_other_end(writer: asyncio.StreamWriter) -> int:
-    """The number of the user who has opened the other end of a Unix socket, as the system knows it (unix(7))."""
-    octets = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, user, _ = _CREDENTIALS.unpack(octets)
-    return int(user)
