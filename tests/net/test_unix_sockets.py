@@ -17,10 +17,10 @@ from openwmi.errors import ConfigurationError, ConnectError, PeerError, RpcFault
 from openwmi.net.guard import Guests
 from openwmi.net.rpc import RpcTransport, UnixConnector, listener
 from openwmi.net.unixsockets import (
-    _SO_PASSRIGHTS,
     NumberedSocket,
     SocketFile,
     numbered,
+    refuses_files,
     socket_beside,
     unix_socket,
 )
@@ -211,13 +211,6 @@ def test_nobody_passes_files() -> None:
                 end.send(b"x")
 
 
-def refuses_files(made: socket.socket) -> bool:
-    try:
-        return made.getsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS) == 0
-    except OSError:
-        return False
-
-
 def test_the_socket_beside_a_file(socket_folder: Path) -> None:
     file = socket_folder / "r.db"
     link = socket_folder / "link.db"
@@ -239,11 +232,15 @@ def test_a_system_without_such_sockets(socket_folder: Path, monkeypatch: pytest.
 
 
 class TestSocketFile:
-    def test_anybody_may_connect_until_it_is_removed(self, socket_folder: Path) -> None:
+    @pytest.mark.parametrize(("refuses", "mode"), [(True, 0o666), (False, 0o660)])
+    def test_who_may_connect_until_it_is_removed(
+        self, socket_folder: Path, monkeypatch: pytest.MonkeyPatch, refuses: bool, mode: int
+    ) -> None:
+        monkeypatch.setattr("openwmi.net.unixsockets.refuses_files", lambda made: refuses)
         path = socket_folder / "s"
         made = SocketFile(path)
         with made.socket:
-            assert path.stat().st_mode & 0o777 == 0o666
+            assert path.stat().st_mode & 0o777 == mode
         made.remove()
         assert not path.exists()
         made.remove()
@@ -275,7 +272,7 @@ class TestSocketFile:
             path.unlink()
             path.symlink_to(victim)
             with pytest.raises(ConfigurationError, match="another file"):
-                made._open_to_all()
+                made._open_to(0o666)
         assert victim.stat().st_mode & 0o777 == 0o600
 
     def test_a_socket_from_elsewhere_is_not_opened_to_all(self, socket_folder: Path) -> None:
@@ -285,7 +282,7 @@ class TestSocketFile:
             made.path.unlink()
             made.path.hardlink_to(others.path)
             with pytest.raises(ConfigurationError, match="another file"):
-                made._open_to_all()
+                made._open_to(0o666)
         assert others.path.stat().st_mode & 0o777 == 0o600
 
     def test_what_cannot_be_removed_holds_up_nothing(

@@ -18,7 +18,15 @@ from typing import Final, Protocol
 
 from openwmi.errors import ConfigurationError
 
-__all__ = ["NumberedSocket", "SocketFile", "numbered", "socket_beside", "unix_socket", "user_at_the_other_end"]
+__all__ = [
+    "NumberedSocket",
+    "SocketFile",
+    "numbered",
+    "refuses_files",
+    "socket_beside",
+    "unix_socket",
+    "user_at_the_other_end",
+]
 
 _LONGEST: Final = 107  # octets of a path in sockaddr_un, before its zero
 _ATTEMPTS: Final = 100
@@ -65,6 +73,14 @@ def unix_socket() -> socket.socket:
     return made
 
 
+def refuses_files(made: socket.socket) -> bool:
+    """Whether nobody can pass open files to a `unix_socket`."""
+    try:
+        return made.getsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS) == 0
+    except OSError:
+        return False
+
+
 def user_at_the_other_end(connected: Connected) -> int:
     """The number of the user who has opened the other end of a Unix socket, as the system knows it (unix(7))."""
     octets = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
@@ -103,7 +119,8 @@ class NumberedSocket:
 class SocketFile:
     """A bound socket and its name in the file system, which goes with `remove`.
 
-    Everybody who may come into the folder may connect, for each says who it is. What a server that was killed has left
+    Everybody who may come into the folder may connect, for the system says who it is; where it cannot refuse files that
+    are passed, only the file's group may. What a server that was killed has left
     there is replaced. Raises `ConfigurationError` if somebody listens there, or if the name cannot be had.
     """
 
@@ -115,7 +132,7 @@ class SocketFile:
         try:
             self._take_over()
             self.socket.bind(os.fspath(path))
-            self._open_to_all()
+            self._open_to(0o666 if refuses_files(self.socket) else 0o660)
         except OSError as error:
             self.socket.close()
             raise ConfigurationError(f"{path}: cannot listen there: {error.strerror or error}") from None
@@ -137,15 +154,15 @@ class SocketFile:
             raise ConfigurationError(f"{self.path}: another server listens there; {_INSTEAD}")
         self.path.unlink()
 
-    def _open_to_all(self) -> None:
-        """Lets everybody connect: to what was bound, whatever somebody else has put in its place meanwhile."""
+    def _open_to(self, mode: int) -> None:
+        """Lets others connect: to what was bound, whatever somebody else has put in its place meanwhile."""
         handle = os.open(self.path, os.O_PATH | os.O_NOFOLLOW)
         try:
             found = os.fstat(handle)
             # One with two names would be a socket from elsewhere.
             if not stat.S_ISSOCK(found.st_mode) or found.st_nlink != 1:
                 raise ConfigurationError(f"{self.path}: somebody else has put another file there")
-            Path(f"/proc/self/fd/{handle}").chmod(0o666)
+            Path(f"/proc/self/fd/{handle}").chmod(mode)
         finally:
             os.close(handle)
 
