@@ -94,7 +94,8 @@ class Realm:
             f"addprinc -randkey host/{SERVICE_HOST}",
             f"ktadd -k {keytab} host/{SERVICE_HOST}",
         ):
-            run("kadmin.local", "-r", REALM, "-q", query)
+            # The name of who does it, which it asks the system for otherwise: a container may not know its user.
+            run("kadmin.local", "-r", REALM, "-p", f"{USER}/admin", "-q", query)
         kdc = subprocess.Popen(
             [shutil.which("krb5kdc", path=_PATH) or "krb5kdc", "-n", "-r", REALM],
             env=tools,
