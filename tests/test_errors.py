@@ -218,5 +218,17 @@ async def test_a_deadline_knows_the_stage_in_which_the_time_was_up():
     assert stage_of(late.value) is Stage.ACTIVATION
 
 
+def test_the_stage_of_a_deadline_that_names_no_cause() -> None:
+    """As those of older Pythons do; nothing else is where another error was handled."""
+    for made, stage in ((TimeoutError(), Stage.BIND), (ValueError(), None)):
+        cancelled = asyncio.CancelledError()
+        mark(cancelled, Stage.BIND)
+        made.__context__ = cancelled
+        assert stage_of(made) is stage
+    hidden = TimeoutError()
+    hidden.__cause__ = None
+    assert stage_of(hidden) is None
+
+
 def test_every_stage_has_a_text():
     assert all(stage.text for stage in Stage)

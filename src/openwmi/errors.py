@@ -126,7 +126,9 @@ def stage_of(error: BaseException | None) -> Stage | None:
         stage = getattr(error, "stage", None)
         if isinstance(stage, Stage):
             return stage
-        error = error.__cause__
+        # In early releases of Python 3.11 a deadline does not name the cancellation that it is made of as its cause.
+        deadline = isinstance(error, TimeoutError) and not error.__suppress_context__
+        error = error.__cause__ or (error.__context__ if deadline else None)
     return None
 
 
