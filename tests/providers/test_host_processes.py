@@ -417,8 +417,15 @@ def test_a_priority_that_may_not_be_given(monkeypatch: pytest.MonkeyPatch, creat
     ],
 )
 def test_what_cannot_be_created(
-    created: list[int], command_line: str | None, directory: str | None, startup: dict[str, Any], code: int
+    created: list[int],
+    command_line: str | None,
+    directory: str | None,
+    startup: dict[str, Any],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A folder in it that may not be looked into would make it a question of rights.
+    monkeypatch.setenv("PATH", os.defpath)
     assert create(created, command_line, directory, **startup) == (code, None)
 
 

@@ -52,16 +52,18 @@ _LETTER: Final = (
     r"\u2030-\u205e\u2060-\u2fff\u3001-\ud7ff\ue000-\ufefe\uff00-\uffef"
 )
 _NAME: Final = rf"[{_LETTER}][0-9{_LETTER}]*+"
-_STRING: Final = r'"[^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+"'
+_STRING: Final = r'"[^"\\\r\n]*+(?>(?:\\.[^"\\\r\n]*+)*)"'
 
 # Blanks and comments belong to the token behind them, strings with only blanks between them are one token: both halve
-# the number of matches. Nothing is given back once it matched (the possessive ``*+``), which keeps it linear.
+# the number of matches. Nothing is given back once it matched (the possessive ``*+``), which keeps it linear. What is
+# more than one character is repeated inside an atomic group, ``(?>(...)*)``, to the same end: early releases of Python
+# 3.11 lose their place in a possessive repetition whose last attempt fails half way.
 _MASTER: Final = re.compile(
     rf"""
-    (?: [\s\u200b\ufeff]++ | //[^\r\n]*+ | /\*[\s\S]*?\*/ )*+
+    (?> (?: [\s\u200b\ufeff]++ | //[^\r\n]*+ | /\*[\s\S]*?\*/ )* )
     (?:
       (?P<punctuation>[\[\]{{}}():;,=])
-    | (?P<string>{_STRING}(?:\s*+{_STRING})*+)
+    | (?P<string>{_STRING}(?>(?:\s*+{_STRING})*))
     | (?P<identifier>{_NAME})
     | (?P<number>
           [-+]?(?:0[xX][0-9A-Fa-f]+ | [01]+[bB] | (?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)
